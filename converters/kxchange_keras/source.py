@@ -1,0 +1,74 @@
+"""The captured model itself, run on arrays by input name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from kxchange.converter import Runner
+from kxchange.errors import InputError
+from kxchange.model import Array, Model
+from kxchange_keras.capture import Origin
+
+
+def run_source(origin: Any, model: Model, *, function: str | None = None, float64: bool = False) -> Runner:
+    """A runner of the captured model, at inference.
+
+    Args:
+        origin: `model.origin` as capture left it.
+        model: For the names of inputs and outputs.
+        function: Entry point.
+        float64: Run in float64 throughout, which Keras does on TensorFlow only.
+
+    Raises:
+        InputError: The model was not captured in this process, or cannot run in float64.
+    """
+    if not isinstance(origin, Origin):
+        raise InputError("keras can run a source only as `kx.capture` left it in `model.origin`.")
+    entry = model.function(function)
+    live = widened(origin.model) if float64 else origin.model
+
+    def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        tensors = [inputs[name] for name in entry.input_names]
+        given = (
+            keras.tree.pack_sequence_as(live._inputs_struct, tensors) if hasattr(live, "_inputs_struct") else tensors
+        )
+        found = live(given[0] if isinstance(given, list) and len(given) == 1 else given, training=False)
+        arrays = [np.asarray(keras.ops.convert_to_numpy(leaf)) for leaf in keras.tree.flatten(found)]
+        return dict(zip(entry.output_names, arrays, strict=True))
+
+    return run
+
+
+def widened(model: Any) -> Any:
+    """A twin of a model that computes in float64.
+
+    Raises:
+        InputError: Keras's backend does not.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise InputError(f"keras computes parts of a float64 model in float32 on {keras.backend.backend()}.")
+    text = json.dumps(keras.saving.serialize_keras_object(model))
+    for name in ("float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16"):
+        text = text.replace(f'"{name}"', '"float64"')
+    before = keras.config.floatx(), keras.config.dtype_policy().name
+    try:
+        keras.config.set_floatx("float64")
+        keras.config.set_dtype_policy("float64")
+        twin = keras.saving.deserialize_keras_object(json.loads(text), safe_mode=True)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"keras cannot rebuild the model in float64: {str(error)[:200]}") from None
+    finally:
+        keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[1])
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def to_tensor(array: Array) -> Any:
+    """A NumPy array as a tensor of the backend that Keras runs on."""
+    return keras.ops.convert_to_tensor(array)

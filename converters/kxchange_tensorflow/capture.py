@@ -1,0 +1,124 @@
+"""Models from live objects: a `tf.Module`, a `tf.function`, a `ConcreteFunction`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kxchange.errors import CaptureError
+from kxchange.model import Model, Parameter, Role
+from kxchange.types import DType
+from kxchange_tensorflow.graph_load import Building, Entry, Port
+from kxchange_tensorflow.graph_proto import NodeRecord, OtherType, Shape, graph_of
+from kxchange_tensorflow.private import captures, module_variables
+from kxchange_tensorflow.wire import Message
+
+Dynamic = Mapping[str, Sequence[Any]]
+
+
+def capture(source: Any, *args: Any, dynamic: Dynamic | None = None, **kwargs: Any) -> Model:
+    """Lift a live object of TensorFlow.
+
+    Args:
+        source: A `tf.Module` (its `__call__`), a `tf.function` or a `ConcreteFunction`.
+        args: Example inputs; not needed where the function has an input signature.
+        dynamic: Dims by input name; by default axis 0 of every input is symbolic.
+        kwargs: Example inputs by name.
+
+    Raises:
+        CaptureError: The object cannot be traced.
+        UnsupportedOpError: It has operators that cannot be lifted; all of them are listed.
+    """
+    concrete = _concrete(source, args, kwargs)
+    record = graph_of(Message(memoryview(concrete.graph.as_graph_def(add_shapes=False).SerializeToString())))
+    captured = _captured(concrete, source)
+    inputs = [tensor for tensor in concrete.inputs if tensor.name.split(":")[0] not in captured]
+    outputs = _output_names(concrete)
+    entry = Entry("main", tuple(_port(tensor) for tensor in inputs), outputs)
+    nodes = {
+        name: NodeRecord(name, "VarHandleOp" if isinstance(held, tf.Variable) else "Variable", (), {})
+        for name, (_, held) in captured.items()
+    }
+    merged = type(record)({**record.nodes, **nodes}, record.functions)
+    building = Building(merged, "the function", lambda node: _parameter(*captured[node.name]), dynamic=dynamic or {})
+    functions = building.functions([entry])
+    building.order(_names(source).values(), [_parameter(name, v) for v, name in _variables(source)])
+    model = building.model(functions, provenance={"backend": "tensorflow", "tensorflow": tf.__version__})
+    model.origin = concrete
+    return model
+
+
+def _concrete(source: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    if hasattr(source, "as_graph_def") or hasattr(source, "captured_inputs"):
+        return source
+    function = source if hasattr(source, "get_concrete_function") else (source if callable(source) else None)
+    if function is None:
+        raise CaptureError(f"tensorflow cannot capture a {type(source).__name__}: it cannot be called.")
+    if not hasattr(function, "get_concrete_function"):
+        function = tf.function(function)
+    try:
+        return function.get_concrete_function(*map(_spec, args), **{name: _spec(v) for name, v in kwargs.items()})
+    except Exception as error:
+        raise CaptureError(f"tensorflow cannot trace this {type(source).__name__}: {error}") from error
+
+
+def _spec(value: Any) -> Any:
+    """An example input as a specification with axis 0 open."""
+    if isinstance(value, tf.TensorSpec) or not (tf.is_tensor(value) or isinstance(value, np.ndarray)):
+        return value
+    found = tf.convert_to_tensor(value)
+    return tf.TensorSpec([None, *found.shape[1:]] if found.shape.rank else [], found.dtype)
+
+
+def _captured(concrete: Any, source: Any) -> dict[str, tuple[str, Any]]:
+    """Name and variable (or tensor) by the placeholder that stands for it in the graph."""
+    handles = {id(variable.handle): variable for variable in concrete.graph.variables}
+    names = _names(source)
+    found: dict[str, tuple[str, Any]] = {}
+    for outer, inner in captures(concrete):
+        variable = handles.get(id(outer))
+        label = inner.name.split(":")[0]
+        if variable is None:
+            found[label] = (label, outer)
+        else:
+            found[label] = (names.get(id(variable), variable.name.split(":")[0]), variable)  # pyright: ignore[reportArgumentType]
+    return found
+
+
+def _names(source: Any) -> dict[int, str]:
+    """What to call each variable of a module: the dotted path to it."""
+    return {id(variable): name for variable, name in _variables(source)}
+
+
+def _variables(source: Any) -> list[tuple[Any, str]]:
+    if not isinstance(source, tf.Module):
+        return []
+    return module_variables(source)
+
+
+def _parameter(name: str, held: Any) -> Parameter:
+    array = np.asarray(held)
+    trainable = isinstance(held, tf.Variable) and held.trainable and array.dtype.kind in "fV"
+    role = Role.PARAMETER if trainable else (Role.BUFFER if isinstance(held, tf.Variable) else Role.CONSTANT)
+    return Parameter(name, array, role=role, trainable=trainable)
+
+
+def _port(tensor: Any) -> Port:
+    if tensor.dtype in (tf.string, tf.resource, tf.variant):
+        return Port(tensor.name, tensor.name, OtherType(tensor.dtype.name))
+    dims = None if tensor.shape.rank is None else tuple(-1 if d is None else d for d in tensor.shape.as_list())
+    return Port(tensor.name.split(":")[0], tensor.name, DType(tensor.dtype.name), Shape(dims))
+
+
+def _output_names(concrete: Any) -> tuple[Port, ...]:
+    """One port per output tensor, named by the place in the output tree."""
+    outputs = list(concrete.outputs)
+    tree = concrete.structured_outputs
+    if isinstance(tree, Mapping) and len(tree) == len(outputs) and all(isinstance(key, str) for key in tree):
+        names = sorted(tree)
+    else:
+        names = [f"output_{place}" for place in range(len(outputs))]
+    return tuple(Port(n, t.name, DType(t.dtype.name)) for n, t in zip(names, outputs, strict=True))

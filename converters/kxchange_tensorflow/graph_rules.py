@@ -1,0 +1,17 @@
+"""The lifting table of TensorFlow's operators. It is the allow-list: what is not in it is refused by name."""
+
+from __future__ import annotations
+
+from kxchange_tensorflow import (
+    lift_activation,
+    lift_array,
+    lift_control,
+    lift_convolution,
+    lift_elementwise,
+    lift_reduction,
+)
+from kxchange_tensorflow.lift import LiftTable
+
+lift = LiftTable("tensorflow")
+for _family in (lift_activation, lift_array, lift_control, lift_convolution, lift_elementwise, lift_reduction):
+    lift.include(_family.lift)

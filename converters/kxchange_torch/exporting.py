@@ -1,0 +1,213 @@
+"""`torch.export` of a module under the conditions of a capture: eval mode, no fast paths, one symbol per name."""
+
+from __future__ import annotations
+
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from kxchange.dims import DimExpr, evaluate
+from kxchange.errors import CaptureError
+from kxchange_torch.dims_in import DimPlan, dynamic_shapes
+from kxchange_torch.inputs_in import Examples
+from kxchange_torch.private import (
+    as_if_compiling,
+    decompositions,
+    flatten,
+    is_composite,
+    keeping_associative_scans,
+    keeping_recurrent_layers,
+    keeping_user_frames,
+    recording_questions,
+    recording_user_lines,
+    unflatten,
+)
+from kxchange_torch.questions import asking_no_values
+from kxchange_torch.sources_in import is_framework, relative_file
+
+
+@dataclass(frozen=True, slots=True)
+class UserLine:
+    """Where the user's code made the tracer rely on a size.
+
+    Attributes:
+        place: torch's own record, kept alive because its identity is the key.
+        text: File and line.
+        direct: Whether the user's code asked itself (a branch), not an operator it called.
+    """
+
+    place: Any
+    text: str
+    direct: bool
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a trace showed about sizes beside the graph.
+
+    Attributes:
+        lines: User's lines by the identity of torch's record of a guard.
+        branches: Conditions that the user's code asked: sympy relation, as it held for the example, and line.
+    """
+
+    lines: dict[int, UserLine] = field(default_factory=dict)
+    branches: dict[Any, str] = field(default_factory=dict)
+
+
+@contextmanager
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Eval mode for every submodule, and the modes they had again afterwards; attention's fast path is off."""
+    modes = {child: child.training for child in module.modules()}
+    fast = torch.backends.mha.get_fastpath_enabled()
+    module.eval()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        for child, mode in modes.items():
+            child.training = mode
+
+
+@contextmanager
+def checking_dims(module: nn.Module, plan: DimPlan, examples: Examples) -> Iterator[None]:
+    """Tell the tracer, before `forward` runs, which axes have equal sizes: one name becomes one symbol."""
+    axes = [(leaf_index, axis, dim) for leaf_index, axis, dim in _axes_by_leaf(plan, examples)]
+
+    def check(_: nn.Module, args: Any, kwargs: Any) -> None:
+        leaves = flatten((args, kwargs))[0]
+        sizes: dict[str, Any] = {}
+        for index, axis, dim in axes:
+            atom = dim.lone_atom()
+            if isinstance(atom, str):
+                sizes.setdefault(atom, leaves[index].shape[axis])
+        for index, axis, dim in axes:
+            expected = evaluate(dim, sizes, maximum=torch.sym_max, minimum=torch.sym_min)
+            if expected is not leaves[index].shape[axis]:
+                torch._check(leaves[index].shape[axis] == expected)
+
+    handle = module.register_forward_pre_hook(check, prepend=True, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _axes_by_leaf(plan: DimPlan, examples: Examples) -> list[tuple[int, int, DimExpr]]:
+    return [
+        (index, axis, dim)
+        for index, leaf in enumerate(examples.leaves)
+        for axis, dim in enumerate(plan.shapes.get(leaf.name, ()))
+        if isinstance(dim, DimExpr)
+    ]
+
+
+def export(
+    module: nn.Module, examples: Examples, plan: DimPlan, findings: Findings, *, compiling: bool = False
+) -> torch.export.ExportedProgram:
+    """Trace `module` once; `findings` receives the user's line of every guard.
+
+    With `compiling`, a model that asks is told that it is compiled: some unroll their loops for exporters only.
+
+    Raises:
+        CaptureError: torch cannot export it; says which line of the user's code, and why.
+    """
+    shapes = _nested_shapes(examples, plan)
+    conditions = (
+        evaluation_mode(module),
+        checking_dims(module, plan, examples),
+        _user_lines(findings),
+        keeping_user_frames(is_framework),
+        asking_no_values(),
+        keeping_associative_scans(),
+        keeping_recurrent_layers(),
+        _quiet(),
+        *((as_if_compiling(),) if compiling else ()),
+    )
+    with ExitStack() as stack:
+        for condition in conditions:
+            stack.enter_context(condition)
+        try:
+            return torch.export.export(
+                module, examples.args, examples.kwargs, dynamic_shapes=shapes or None, strict=False
+            )
+        except Exception as error:  # torch raises whatever went wrong inside; all of it means "not exportable"
+            raise CaptureError(explain(module, error)) from error
+
+
+def _nested_shapes(examples: Examples, plan: DimPlan) -> Any:
+    """The axes' specs in the shape of `forward`'s arguments."""
+    specs = dynamic_shapes(examples, plan)
+    args, kwargs = unflatten(specs, flatten((examples.args, examples.kwargs))[1])
+    return dict(examples.signature.bind(*args, **kwargs).arguments)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def _user_lines(findings: Findings) -> Iterator[None]:
+    def record(place: Any, file: str, line: int, direct: bool) -> None:
+        findings.lines[id(place)] = UserLine(place, f"{relative_file(file)}:{line}", direct)
+
+    def asked(condition: Any, answer: bool, file: str, line: int) -> None:
+        findings.branches.setdefault(condition if answer else condition.negated, f"{relative_file(file)}:{line}")
+
+    with recording_user_lines(is_framework, record), recording_questions(is_framework, asked):
+        yield
+
+
+def explain(module: nn.Module, error: BaseException) -> str:
+    """What torch said, with the user's line and the usual rewrite."""
+    text = str(error).strip().split("\n\n")[0].strip() or type(error).__name__
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not is_framework(f.filename)]
+    cause = error.__cause__ or error.__context__
+    while not frames and cause is not None:
+        frames = [f for f in traceback.extract_tb(cause.__traceback__) if not is_framework(f.filename)]
+        cause = cause.__cause__ or cause.__context__
+    place = f" at {relative_file(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
+    advice = next((advice for sign, advice in _ADVICE.items() if sign in str(error)), "")
+    return f"torch.export cannot trace {type(module).__name__}{place}: {text[:600]}.{advice}"
+
+
+_ADVICE: Mapping[str, str] = {
+    "data-dependent": " A branch or a size that depends on values: use torch.where, torch.cond, or torch._check.",
+    "GuardOnDataDependent": " A branch or a size that depends on values: use torch.where, torch.cond, or torch._check.",
+    "pytree": " Register the container with torch.export.register_dataclass, or return tuples and dicts.",
+    "unsupported output": " Return tensors in tuples, lists or dicts; for Hugging Face models pass use_cache=False.",
+    "Unsupported output": " Return tensors in tuples, lists or dicts; for Hugging Face models pass use_cache=False.",
+}
+
+
+def functionalise(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """The program without writes: what was written to inputs and buffers becomes outputs. Composite ops stay."""
+    try:
+        with _quiet():
+            return program.run_decompositions({})
+    except Exception as error:  # torch's own assertions among them
+        raise CaptureError(
+            f"torch cannot take the writes out of the traced graph: {str(error)[:300]}. "
+            "Write the lines that assign into tensors with torch.where, torch.cat or scatter."
+        ) from error
+
+
+def decompose(program: torch.export.ExportedProgram, overloads: list[Any]) -> torch.export.ExportedProgram | None:
+    """The program with these operators replaced by torch's own definitions; None where torch has none."""
+    table = decompositions(overloads)
+    if not table and not any(map(is_composite, overloads)):
+        return None
+    try:
+        with _quiet():
+            return program.run_decompositions(table)
+    except Exception:  # torch's definition fails on these operands: the operators stay blockers
+        return None

@@ -1,0 +1,124 @@
+"""LSTM, GRU and plain recurrent networks: layers and directions spelled out, each one op."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from kxchange import ops
+from kxchange.graph import Value
+from kxchange_torch.lift import SCOPE, lift, refuse
+from kxchange_torch.lift_manipulation import split, swap
+from kxchange_torch.lift_slicing import pick
+
+Weights = tuple[Value, Value, Value | None, Value | None]
+Step = Callable[[Value, Weights, int, bool], tuple[Value, ...]]
+
+
+def _weights(params: Sequence[Value], index: int, has_biases: bool) -> Weights:
+    """Kernels and biases of one direction of one layer."""
+    if not has_biases:
+        return params[2 * index], params[2 * index + 1], None, None
+    first, second, third, fourth = params[4 * index : 4 * index + 4]
+    return first, second, third, fourth
+
+
+def run_layers(
+    x: Value,
+    params: Sequence[Value],
+    step: Step,
+    has_biases: bool,
+    layers: int,
+    rate: float,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+) -> tuple[Value, ...]:
+    """Outputs of the last layer, and each kind of final state stacked over layers and directions."""
+    directions = 2 if bidirectional else 1
+    if len(params) != layers * directions * (4 if has_biases else 2):
+        return refuse("projected hidden states (proj_size) have no lift")
+    if train and rate > 0 and layers > 1:
+        return refuse("dropout between the layers is live (training=True); call eval()")
+    x = swap(x, 0, 1) if batch_first else x
+    states: list[tuple[Value, ...]] = []
+    for layer in range(layers):
+        found: list[Value] = []
+        for direction in range(directions):
+            index = layer * directions + direction
+            outputs, *state = step(x, _weights(params, index, has_biases), index, direction == 1)
+            found.append(outputs)
+            states.append(tuple(state))
+        x = found[0] if len(found) == 1 else ops.concat(*found, axis=-1)
+        if SCOPE.training and rate > 0 and layer + 1 < layers:
+            x = ops.dropout(x, rate=rate)
+    finals = tuple(ops.stack(*kind, axis=0) for kind in zip(*states, strict=True))
+    return (swap(x, 0, 1) if batch_first else x, *finals)
+
+
+@lift.rule("aten.lstm.input")
+def _(x: Value, hx: Sequence[Value], params: Sequence[Value], *options: Any) -> tuple[Value, ...]:
+    hidden, cell = hx
+
+    def step(y: Value, weights: Weights, index: int, reverse: bool) -> tuple[Value, ...]:
+        return ops.lstm(y, *weights, pick(hidden, 0, index), pick(cell, 0, index), reverse=reverse)
+
+    return run_layers(x, params, step, *options)
+
+
+@lift.rule("aten.gru.input")
+def _(x: Value, hidden: Value, params: Sequence[Value], *options: Any) -> tuple[Value, ...]:
+    def step(y: Value, weights: Weights, index: int, reverse: bool) -> tuple[Value, ...]:
+        return ops.gru(y, *weights, pick(hidden, 0, index), reverse=reverse)
+
+    return run_layers(x, params, step, *options)
+
+
+def _rnn(activation: str) -> Callable[..., tuple[Value, ...]]:
+    def rule(x: Value, hidden: Value, params: Sequence[Value], *options: Any) -> tuple[Value, ...]:
+        def step(y: Value, weights: Weights, index: int, reverse: bool) -> tuple[Value, ...]:
+            return ops.rnn(y, *weights, pick(hidden, 0, index), reverse=reverse, activation=activation)
+
+        return run_layers(x, params, step, *options)
+
+    return rule
+
+
+lift.rule("aten.rnn_tanh.input")(_rnn("tanh"))
+lift.rule("aten.rnn_relu.input")(_rnn("relu"))
+
+
+@lift.rule("aten.lstm.data", "aten.gru.data", "aten.rnn_tanh.data", "aten.rnn_relu.data")
+def _(*_args: Any) -> Value:
+    return refuse("packed sequences have no lift; pass padded tensors")
+
+
+@lift.rule("aten.lstm_cell.default")
+def _(x: Value, hx: Sequence[Value], w_x: Value, w_h: Value, b_x: Value | None, b_h: Value | None) -> tuple[Value, ...]:
+    hidden, cell = hx
+    gates = ops.add(ops.linear(x, w_x, b_x), ops.linear(hidden, w_h, b_h))
+    size = hidden.shape[-1]
+    i, f, g, o = split(gates, [size] * 4, -1)
+    cell = ops.add(ops.multiply(ops.sigmoid(f), cell), ops.multiply(ops.sigmoid(i), ops.tanh(g)))
+    return ops.multiply(ops.sigmoid(o), ops.tanh(cell)), cell
+
+
+@lift.rule("aten.gru_cell.default")
+def _(x: Value, hidden: Value, w_x: Value, w_h: Value, b_x: Value | None, b_h: Value | None) -> Value:
+    size = hidden.shape[-1]
+    r_x, z_x, n_x = split(ops.linear(x, w_x, b_x), [size] * 3, -1)
+    r_h, z_h, n_h = split(ops.linear(hidden, w_h, b_h), [size] * 3, -1)
+    reset, update = ops.sigmoid(ops.add(r_x, r_h)), ops.sigmoid(ops.add(z_x, z_h))
+    new = ops.tanh(ops.add(n_x, ops.multiply(reset, n_h)))
+    return ops.add(new, ops.multiply(update, ops.subtract(hidden, new)))
+
+
+def _cell(activation: str) -> Callable[..., Value]:
+    def rule(x: Value, hidden: Value, w_x: Value, w_h: Value, b_x: Value | None, b_h: Value | None) -> Value:
+        return getattr(ops, activation)(ops.add(ops.linear(x, w_x, b_x), ops.linear(hidden, w_h, b_h)))
+
+    return rule
+
+
+lift.rule("aten.rnn_tanh_cell.default")(_cell("tanh"))
+lift.rule("aten.rnn_relu_cell.default")(_cell("relu"))

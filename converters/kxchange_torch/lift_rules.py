@@ -1,0 +1,25 @@
+"""Imports every file of lifting rules, which fill the table as they are imported."""
+
+from __future__ import annotations
+
+from kxchange_torch import (  # noqa: F401
+    lift_activation,
+    lift_attention,
+    lift_bags,
+    lift_control,
+    lift_convolution,
+    lift_copying,
+    lift_creation,
+    lift_elementwise,
+    lift_indexing,
+    lift_linalg,
+    lift_loss,
+    lift_manipulation,
+    lift_normalization,
+    lift_ordering,
+    lift_recurrent,
+    lift_reduction,
+    lift_sizes,
+    lift_slicing,
+    lift_special,
+)

@@ -1,0 +1,5 @@
+"""`python -m kxchange` is `kx`."""
+
+from kxchange.cli import main
+
+main()

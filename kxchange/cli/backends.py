@@ -1,0 +1,42 @@
+"""`kx backends`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from kxchange.cli.options import output_options, show
+
+VERBS = ("load", "capture", "build", "save", "prepare")
+
+
+@click.command("backends")
+@output_options
+def command(as_json: bool, quiet: bool) -> None:
+    """List the installed converters, their versions, and what each can do."""
+    from kxchange.converter import converters
+
+    rows: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "installed": not record.missing,
+            "versions": {} if record.missing else record.versions(),
+            "verbs": [verb for verb in VERBS if getattr(record, f"{verb}_verb")],
+            "suffixes": list(record.suffixes),
+            "install": f'pip install "kxchange[{record.extra or name}]"' if record.missing else "",
+        }
+        for name, record in converters().items()
+    ]
+
+    def table() -> None:
+        from rich.console import Console
+        from rich.table import Table
+
+        grid = Table("backend", "versions", "can", "writes", box=None)
+        for row in rows:
+            versions = ", ".join(f"{k} {v}" for k, v in row["versions"].items()) or str(row["install"] or "built in")
+            grid.add_row(row["name"], versions, " ".join(row["verbs"]), " ".join(row["suffixes"]))
+        Console().print(grid)
+
+    show(as_json, quiet, rows, table)

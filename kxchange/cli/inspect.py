@@ -1,0 +1,121 @@
+"""`kx inspect`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kxchange.cli.options import capture_options, output_options, read_source, show
+
+if TYPE_CHECKING:
+    from kxchange.model import Model
+
+
+@click.command("inspect")
+@click.argument("source")
+@click.option("--graph", "with_graph", is_flag=True, help="List the nodes.")
+@click.option("--ops", "with_ops", is_flag=True, help="Count the ops.")
+@click.option("--weights", "with_weights", is_flag=True, help="List the parameters.")
+@click.option("--verify", is_flag=True, help="Hash every byte of a .kx file.")
+@capture_options
+@output_options
+def command(
+    source: str,
+    with_graph: bool,
+    with_ops: bool,
+    with_weights: bool,
+    verify: bool,
+    dynamic: tuple[str, ...],
+    inputs: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Show what is in SOURCE. Weights are not read unless --verify asks for it."""
+    from pathlib import Path
+
+    from kxchange.format.model_file import identify, is_kx
+
+    model = read_source(source, dynamic, inputs)
+    data = summary(model)
+    if is_kx(Path(source)):
+        data["model_id"] = identify(source, verify=verify)
+        data["verified"] = verify
+    if with_ops:
+        data["ops"] = dict(Counter(node.op for f in model.functions.values() for node in f.graph.nodes()).most_common())
+    if with_weights:
+        data["weights"] = [parameter_row(entry) for entry in model.parameters.values()]
+    if with_graph:
+        data["graph"] = {name: node_lines(function.graph) for name, function in model.functions.items()}
+    show(as_json, quiet, data, lambda: print_summary(data))
+
+
+def summary(model: Model) -> dict[str, Any]:
+    """Functions, sizes, provenance and proof."""
+    parameters = model.parameters.values()
+    roles = Counter(entry.role.value for entry in parameters)
+    return {
+        "functions": {
+            name: {
+                "inputs": {n: str(t) for n, t in f.input_types.items()},
+                "outputs": {n: str(t) for n, t in f.output_types.items()},
+                "nodes": len(f.graph.nodes()),
+            }
+            for name, f in model.functions.items()
+        },
+        "parameters": dict(roles),
+        "tied": sum(entry.alias_of is not None for entry in parameters),
+        "bytes": sum(entry.nbytes for entry in parameters if entry.alias_of is None),
+        "dims": list(model.dims),
+        "constraints": [str(constraint) for constraint in model.constraints],
+        "provenance": {key: str(value) for key, value in model.provenance.items()},
+        "evidence": [
+            {str(row["backend"]): str(row["verdict"]) for row in record.get("rows", ())} for record in model.evidence
+        ],
+        "samples": len(model.samples),
+    }
+
+
+def parameter_row(entry: Any) -> dict[str, Any]:
+    """One parameter without its values."""
+    row = {"name": entry.name, "type": str(entry.type), "role": entry.role.value, "trainable": entry.trainable}
+    return row | ({"alias_of": entry.alias_of} if entry.alias_of else {})
+
+
+def node_lines(graph: Any) -> list[str]:
+    """The nodes as numbered assignments."""
+    from kxchange.printing import lines
+
+    return lines(graph)
+
+
+def print_summary(data: dict[str, Any]) -> None:
+    """The summary as text; names from the file are escaped."""
+    from kxchange.cli.text import plain
+
+    for name, function in data["functions"].items():
+        click.echo(f"function {plain(name)}: {function['nodes']} nodes")
+        for side in ("inputs", "outputs"):
+            for value, type in function[side].items():
+                click.echo(f"  {side[:-1]:6} {plain(value)}: {plain(type)}")
+    roles = ", ".join(f"{count} {role}s" for role, count in data["parameters"].items()) or "none"
+    click.echo(f"parameters: {roles}; {data['tied']} tied; {data['bytes']:,} bytes")
+    for key in ("dims", "constraints"):
+        if data[key]:
+            click.echo(f"{key}: {', '.join(map(plain, data[key]))}")
+    for key, value in data["provenance"].items():
+        click.echo(f"{plain(key)}: {plain(value)}")
+    for record in data["evidence"]:
+        click.echo("proof: " + ", ".join(f"{plain(backend)} {plain(verdict)}" for backend, verdict in record.items()))
+    if "model_id" in data:
+        click.echo(f"model id: {data['model_id']}" + (" (every byte verified)" if data["verified"] else ""))
+    for name, count in data.get("ops", {}).items():
+        click.echo(f"  {count:6} {plain(name)}")
+    for row in data.get("weights", ()):
+        tie = f" = {plain(row['alias_of'])}" if "alias_of" in row else ""
+        click.echo(f"  {row['role']:9} {plain(row['name'])}: {row['type']}{tie}")
+    for name, nodes in data.get("graph", {}).items():
+        click.echo(f"{plain(name)}:")
+        for line in nodes:
+            click.echo(f"  {plain(line)}")

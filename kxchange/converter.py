@@ -1,0 +1,190 @@
+"""The record by which a converter makes itself known, and their discovery through entry points."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from kxchange.errors import MissingBackendError, UnknownConverterError
+
+GROUP = "kxchange.converters"
+Runner = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Converter:
+    """What a backend can do. Data only: making one imports nothing heavy.
+
+    Every verb is written ``module:function`` and imported on first use.
+
+    Attributes:
+        name: Backend name on the command line and in `model.to(...)`.
+        requires: Modules that must be importable (`torch`).
+        load_requires: Those that reading files needs, where that is less; None: all of `requires`.
+        extra: The extra that installs them (`pip install "kxchange[extra]"`).
+        suffixes: File suffixes that `save` writes.
+        captures: Fully qualified class names whose instances (or subclasses' instances) `capture` takes.
+        sniff: ``(path, head: bytes) -> str | None``: the format's name if the file is one this converter loads.
+            Must not import the backend.
+        load_verb: ``(path, **options) -> Model``.
+        save_verb: ``(model, path, **options) -> list[Path]`` (files written).
+        build_verb: ``(model, **options) -> live object``.
+        capture_verb: ``(object, *args, **options) -> Model``.
+        prepare_verb: ``(model, *, function=None, **options) -> Runner``: compile once, run many times on arrays.
+        weights_verb: ``(model, **options) -> {name: array}``: the parameters as a built object holds them.
+        source_verb: ``(source, model, *, function=None, float64=False) -> Runner``: the captured object itself on
+            arrays by input name; with `float64`, computed in float64 throughout.
+        tensor_verb: ``(array) -> tensor``: a NumPy array as the backend's own example input.
+        gradients_verb: ``(model, *, function=None, **options) -> callable``, which is ``(inputs, cotangents) ->
+            gradients``, all by name: vector-Jacobian products of the outputs in `cotangents` for every floating input
+            (``input NAME``) and every trained tensor (``parameter NAME``).
+        supports_verb: ``(node) -> bool``: whether the lowering table takes a node natively.
+    """
+
+    name: str
+    requires: tuple[str, ...] = ()
+    load_requires: tuple[str, ...] | None = None
+    extra: str = ""
+    suffixes: tuple[str, ...] = ()
+    captures: tuple[str, ...] = ()
+    sniff: str = ""
+    load_verb: str = ""
+    save_verb: str = ""
+    build_verb: str = ""
+    capture_verb: str = ""
+    prepare_verb: str = ""
+    weights_verb: str = ""
+    source_verb: str = ""
+    tensor_verb: str = ""
+    gradients_verb: str = ""
+    supports_verb: str = ""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Required modules that are not installed."""
+        return tuple(module for module in self.requires if find_spec(module) is None)
+
+    def versions(self) -> dict[str, str]:
+        """Installed version of each required module, without importing it."""
+        found: dict[str, str] = {}
+        for module in self.requires:
+            distributions = packages().get(module, [module])
+            try:
+                found[module] = metadata.version(distributions[0])
+            except metadata.PackageNotFoundError:
+                found[module] = "unknown"
+        return found
+
+    def verb(self, name: str) -> Callable[..., Any]:
+        """Import the function behind a verb.
+
+        Raises:
+            MissingBackendError: a required module is not installed.
+            UnknownConverterError: the converter has no such verb.
+        """
+        target: str = getattr(self, name)
+        if not target:
+            raise UnknownConverterError(
+                f"{self.name} cannot {name.removesuffix('_verb')} models. kx backends lists who can."
+            )
+        if missing := self._missing_for(name):
+            raise MissingBackendError(
+                f"{self.name} needs {', '.join(missing)}, which is not installed. "
+                f'Run: pip install "kxchange[{self.extra or self.name}]".'
+            )
+        module, _, function = target.partition(":")
+        return getattr(import_module(module), function)
+
+    def _missing_for(self, verb: str) -> tuple[str, ...]:
+        """What a verb needs and is not installed; recognising a file needs nothing."""
+        if verb == "sniff":
+            return ()
+        if verb == "load_verb" and self.load_requires is not None:
+            return tuple(module for module in self.load_requires if find_spec(module) is None)
+        return self.missing
+
+    def load(self, path: Path, **options: Any) -> Any:
+        """Read a model file of one of the converter's formats."""
+        from kxchange.graph import emitting
+
+        with emitting():
+            return self.verb("load_verb")(path, **options)
+
+    def save(self, model: Any, path: Path, **options: Any) -> list[Path]:
+        """Write a model file; returns what was written."""
+        return self.verb("save_verb")(model, path, **options)
+
+    def build(self, model: Any, **options: Any) -> Any:
+        """Make a live object of the backend."""
+        return self.verb("build_verb")(model, **options)
+
+    def capture(self, source: Any, *args: Any, **options: Any) -> Any:
+        """Lift a live object of the backend."""
+        from kxchange.graph import emitting
+
+        with emitting():
+            return self.verb("capture_verb")(source, *args, **options)
+
+    def prepare(self, model: Any, **options: Any) -> Runner:
+        """Compile a model for repeated runs on NumPy arrays."""
+        return self.verb("prepare_verb")(model, **options)
+
+    def weights(self, model: Any, **options: Any) -> dict[str, Any]:
+        """The parameters as a built object holds them, under the model's names."""
+        return self.verb("weights_verb")(model, **options)
+
+    def source(self, source: Any, model: Any, **options: Any) -> Runner:
+        """The captured object itself, run on arrays by input name."""
+        return self.verb("source_verb")(source, model, **options)
+
+    def gradients(self, model: Any, **options: Any) -> Callable[..., dict[str, Any]]:
+        """Vector-Jacobian products of a model."""
+        return self.verb("gradients_verb")(model, **options)
+
+    def tensor(self, array: Any) -> Any:
+        """A NumPy array as a tensor of the backend."""
+        return self.verb("tensor_verb")(array)
+
+    def supports(self, node: Any) -> bool:
+        """Whether the lowering table takes this node natively."""
+        return self.verb("supports_verb")(node)
+
+
+@cache
+def packages() -> Mapping[str, list[str]]:
+    """Distribution names per importable module."""
+    return metadata.packages_distributions()
+
+
+@cache
+def converters() -> dict[str, Converter]:
+    """Every installed converter by name, from entry points; no backend is imported."""
+    found: dict[str, Converter] = {}
+    for entry in sorted(metadata.entry_points(group=GROUP), key=lambda entry: entry.name):
+        record = entry.load()
+        if not isinstance(record, Converter):
+            raise UnknownConverterError(f"entry point {entry.name!r} ({entry.value}) is not a kxchange Converter.")
+        found[entry.name] = record
+    if not found:
+        raise UnknownConverterError("no converter is installed. In a checkout, run: pip install -e .")
+    return found
+
+
+def converter(name: str) -> Converter:
+    """The converter called `name`.
+
+    Raises:
+        UnknownConverterError: there is none; the message lists those installed and suggests the nearest.
+    """
+    installed = converters()
+    if name in installed:
+        return installed[name]
+    near = difflib.get_close_matches(name, installed, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise UnknownConverterError(f"unknown converter {name!r}; installed: {', '.join(installed)}.{hint}")

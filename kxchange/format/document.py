@@ -1,0 +1,216 @@
+"""A model as the `kx` document: everything but the bytes of its tensors, as canonical JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from kxchange.dims import DimExpr
+from kxchange.errors import FormatError, KxchangeError
+from kxchange.format.attributes import AttributeReader, AttributeWriter
+from kxchange.format.dtypes import storage_of
+from kxchange.format.graph_document import GraphReader, GraphWriter, read_tables
+from kxchange.format.limits import MAX_FUNCTIONS, check_limit
+from kxchange.format.names import shown
+from kxchange.graph import Graph
+from kxchange.model import Array, Function, Model, Parameter, Role
+from kxchange.shapes import Constraint
+from kxchange.types import TensorType
+
+VERSION = 1
+MIN_READER = 1
+FEATURES: frozenset[str] = frozenset({"integrity", "samples"})
+"""Must-understand features that this reader knows."""
+KEYS = frozenset(
+    {
+        "kx", "min_reader", "features", "constraints", "types", "sources", "paths", "ops", "functions", "parameters",
+        "metadata", "provenance", "evidence", "samples", "integrity", "ext",
+    }
+)  # fmt: skip
+Reader = Callable[[str, TensorType], Array]
+
+
+def write_document(model: Model) -> tuple[dict[str, Any], dict[str, Array], dict[str, Parameter]]:
+    """The document of a model, without integrity.
+
+    Returns:
+        The document; the arrays of large constants and samples by tensor name; the stored parameters by tensor name.
+    """
+    stored = {name: entry for name, entry in model.parameters.items() if entry.alias_of is None}
+    graphs = GraphWriter(frozenset(stored))
+    functions = [write_function(name, function, graphs) for name, function in model.functions.items()]
+    samples = graphs.attributes
+    document: dict[str, Any] = {
+        "kx": VERSION,
+        "min_reader": MIN_READER,
+        "features": ["integrity"] + (["samples"] if model.samples else []),
+        "constraints": [constraint.to_json() for constraint in model.constraints],
+        "functions": functions,
+        "parameters": [write_parameter(entry) for entry in model.parameters.values()],
+        "metadata": dict(model.metadata),
+        "provenance": samples.encode(model.provenance),
+        "evidence": [samples.encode(record) for record in model.evidence],
+        "samples": [samples.encode(write_sample(sample)) for sample in model.samples],
+        "ext": {},
+        **graphs.tables(),
+    }
+    return document, graphs.attributes.tensors, stored
+
+
+def write_function(name: str, function: Function, graphs: GraphWriter) -> dict[str, Any]:
+    """One entry point."""
+    return {
+        "name": name,
+        **graphs.write(function.graph),
+        "output_names": list(function.output_names),
+        "updates": dict(function.updates),
+        "structure": graphs.attributes.encode(function.structure),
+    }
+
+
+def write_parameter(entry: Parameter) -> dict[str, Any]:
+    """One row of the parameter table."""
+    record: dict[str, Any] = {"name": entry.name, "role": entry.role.value, "trainable": entry.trainable}
+    if entry.alias_of is not None:
+        return record | {"alias_of": entry.alias_of}
+    return record | {"type": str(entry.type)}
+
+
+def write_sample(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded case with its arrays as constants."""
+    from kxchange.constant import Constant
+
+    return {
+        key: {name: Constant(array) for name, array in value.items()} if key in ("inputs", "outputs") else value
+        for key, value in sample.items()
+    }
+
+
+def read_document(document: Any, read_tensor: Reader, source: str) -> Model:
+    """The model of a document; parameters are read when they are used.
+
+    Args:
+        document: Decoded canonical JSON.
+        read_tensor: Gives the array of a tensor by name and logical type.
+        source: How messages call the file.
+
+    Raises:
+        FormatError: the document is not one that `write_document` writes, or is from a newer kxchange.
+    """
+    check_version(document, source)
+    try:
+        return _read(cast("dict[str, Any]", document), read_tensor, source)
+    except FormatError:
+        raise
+    except (KxchangeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(f"{source}: the kx document is malformed: {shown(str(error))}.") from None
+
+
+def check_version(document: Any, source: str) -> None:
+    """Refuse what is not a kx document, needs a newer reader, or has a feature this one does not know."""
+    record = cast("dict[str, Any]", document)
+    if not isinstance(document, dict) or not isinstance(record.get("kx"), int):
+        raise FormatError(f"{source} holds no kx document.")
+    least, features = record.get("min_reader"), record.get("features")
+    if not isinstance(least, int) or not isinstance(features, list):
+        raise FormatError(f"{source}: the kx document names no reader version and features.")
+    if least > VERSION:
+        raise FormatError(f"{source} needs a reader of version {least}; this one is {VERSION}. Update kxchange.")
+    unknown = [name for name in cast("list[Any]", features) if name not in FEATURES]
+    if unknown:
+        raise FormatError(f"{source} needs the feature {shown(unknown[0])}, unknown to this kxchange. Update kxchange.")
+    if extra := record.keys() - KEYS:
+        raise FormatError(f"{source}: the kx document has the unknown member {shown(sorted(extra)[0])}.")
+
+
+def _read(document: dict[str, Any], read_tensor: Reader, source: str) -> Model:
+    parameters = read_parameters(document["parameters"], read_tensor, source)
+    graphs = GraphReader(read_tables(document, source), read_tensor, source)
+    check_limit(len(document["functions"]), MAX_FUNCTIONS, f"{source}: functions")
+    functions = {record["name"]: read_function(record, graphs) for record in document["functions"]}
+    if len(functions) != len(document["functions"]):
+        raise FormatError(f"{source} names one function twice.")
+    for function in functions.values():
+        check_parameter_types(function.graph, parameters, source)
+    decode = graphs.attributes.decode
+    return Model(
+        functions,
+        parameters,
+        constraints=[Constraint.from_json(record) for record in document["constraints"]],
+        metadata=document["metadata"],
+        provenance=decode(document["provenance"]),
+        evidence=[decode(record) for record in document["evidence"]],
+        samples=[read_sample(decode(record)) for record in document["samples"]],
+    )
+
+
+def read_function(record: dict[str, Any], graphs: GraphReader) -> Function:
+    """One entry point."""
+    graph = graphs.read(record)
+    names = tuple(map(str, record["output_names"]))
+    if len(names) != len(graph.outputs) or len(set(names)) != len(names):
+        raise FormatError(f"{graphs.file}: function {shown(record['name'])} needs one distinct name per output.")
+    inputs = [value.node.attrs["name"] for value in graph.inputs]
+    if len(set(inputs)) != len(inputs):
+        raise FormatError(f"{graphs.file}: function {shown(record['name'])} names one input twice.")
+    return Function(graph, names, dict(record["updates"]), graphs.attributes.decode(record["structure"]))
+
+
+def read_parameters(records: list[dict[str, Any]], read_tensor: Reader, source: str) -> dict[str, Parameter]:
+    """The parameter table, aliases resolved."""
+    found: dict[str, Parameter] = {}
+    for record in records:
+        name = str(record["name"])
+        if name in found:
+            raise FormatError(f"{source} names the parameter {shown(name)} twice.")
+        first = record.get("alias_of")
+        if first is not None and (first not in found or found[first].alias_of is not None):
+            raise FormatError(
+                f"{source}: parameter {shown(name)} is an alias of {shown(first)}, which is no tensor before it."
+            )
+        type = found[first].type if first is not None else TensorType.parse(record["type"])
+        if any(isinstance(dim, DimExpr) for dim in type.shape):
+            raise FormatError(f"{source}: parameter {shown(name)} has the type {type}; a parameter's shape is static.")
+        role, stored = Role(record["role"]), first if first is not None else name
+        found[name] = Parameter(
+            name,
+            lambda stored=stored, type=type: read_tensor(stored, type),
+            type=type,
+            role=role,
+            trainable=bool(record["trainable"]),
+            alias_of=first,
+        )
+    return found
+
+
+def check_parameter_types(graph: Graph, parameters: Mapping[str, Parameter], source: str) -> None:
+    """Every parameter leaf reads a parameter of the table, with its type; also inside sub-graphs."""
+    for node in graph.nodes():
+        if node.op == "parameter":
+            name = node.attrs["name"]
+            if name not in parameters:
+                raise FormatError(
+                    f"{source}: the graph reads the parameter {shown(name)}, which the file does not have."
+                )
+            if parameters[name].type != node.types[0]:
+                raise FormatError(
+                    f"{source}: the graph reads parameter {shown(name)} as {node.types[0]}, "
+                    f"but it is {parameters[name].type}."
+                )
+
+
+def read_sample(sample: dict[str, Any]) -> dict[str, Any]:
+    """A recorded case with plain arrays."""
+    return {
+        key: {name: constant.array for name, constant in value.items()} if key in ("inputs", "outputs") else value
+        for key, value in sample.items()
+    }
+
+
+def expected_entry(type: TensorType) -> tuple[str, tuple[int, ...]]:
+    """What the header must say of a tensor of this logical type."""
+    storage = storage_of(type.dtype, [dim for dim in type.shape if isinstance(dim, int)])
+    return storage.code, storage.shape
+
+
+__all__ = ["AttributeReader", "AttributeWriter", "expected_entry", "read_document", "write_document"]

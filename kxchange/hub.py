@@ -1,0 +1,126 @@
+"""Load, capture, save, run, convert: every door into and out of the middle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from kxchange.converter import Converter, converter, converters
+from kxchange.errors import CaptureError, InputError, UnknownFormatError
+from kxchange.model import Array, Model
+
+HEAD = 4096
+"""Bytes read to recognise a file."""
+FOLDER_TARGETS = {"flax": "jax", "tf": "tensorflow"}
+"""Names accepted by `to` that are another form of a converter's output."""
+
+
+def load(path: str | PathLike[str], **options: Any) -> Model:
+    """Load any model file or folder; the format is recognised by content.
+
+    Args:
+        path: `.kx`, or a file of any installed converter's formats.
+        options: Passed to the format's reader.
+
+    Raises:
+        UnknownFormatError: no installed converter knows the file.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"there is no file or folder {str(path)!r}. Check the path.")
+    reader = recognise(path)
+    if reader is None:
+        from kxchange.format.model_file import load_model
+
+        return load_model(path, **options)
+    return reader.load(path, **options)
+
+
+def recognise(path: Path) -> Converter | None:
+    """The converter that loads `path`, by content; None for kxchange's own format."""
+    from kxchange.format.model_file import is_kx
+
+    if is_kx(path):
+        return None
+    head = path.open("rb").read(HEAD) if path.is_file() else b""
+    for candidate in converters().values():
+        if candidate.sniff and candidate.verb("sniff")(path, head):
+            return candidate
+    if path.suffix == ".kx":
+        return None  # its own reader says best what is wrong with it
+    known = sorted({suffix for c in converters().values() for suffix in c.suffixes} | {".kx"})
+    raise UnknownFormatError(
+        f"no installed converter recognises {str(path)!r} by its content (formats written here: {', '.join(known)}). "
+        "kx backends lists the converters and what each one reads."
+    )
+
+
+def capture(source: Any, *args: Any, dynamic: Any = None, **kwargs: Any) -> Model:
+    """Lift any live object, dispatched on its type: an `nn.Module`, a `keras.Model`, a `ModelProto`, a function.
+
+    Args:
+        source: The object; for a plain function the example inputs decide the backend.
+        args: Example inputs, positional.
+        dynamic: Symbolic dims by input name, for example ``{"input_ids": ("batch", "seq")}``; the batch axis
+            (axis 0) is symbolic by default.
+        kwargs: Example inputs by name, and the backend's own options.
+
+    Raises:
+        CaptureError: no installed converter takes the object.
+    """
+    owner = capturer(source, args, kwargs)
+    return owner.capture(source, *args, dynamic=dynamic, **kwargs)
+
+
+def capturer(source: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Converter:
+    """The converter whose `captures` names a class of `source`, or (for functions) of the example inputs."""
+    for candidate in (source, *args, *kwargs.values()):
+        names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(candidate).__mro__}
+        for owner in converters().values():
+            if names & set(owner.captures):
+                return owner
+        if candidate is source and not callable(source):
+            break
+    if callable(source) and "jax" in converters():
+        return converters()["jax"]
+    kind = f"{type(source).__module__}.{type(source).__qualname__}"
+    raise CaptureError(
+        f"no installed converter captures a {kind}. kx backends lists what each one takes; kx.load opens files."
+    )
+
+
+def save(model: Model, path: str | PathLike[str], *, to: str | None = None, **options: Any) -> list[Path]:
+    """Write a model; the format comes from the suffix, or from `to` for folders and shared suffixes.
+
+    Returns:
+        The files written.
+    """
+    path = Path(path)
+    if to == "kx" or (to is None and path.suffix == ".kx"):
+        from kxchange.format.model_file import save_model
+
+        return save_model(model, path, **options)
+    return saver(path, to).save(model, path, **options)
+
+
+def saver(path: Path, to: str | None) -> Converter:
+    """The converter that writes `path`."""
+    if to is not None:
+        return converter(FOLDER_TARGETS.get(to, to))
+    for candidate in converters().values():
+        if path.suffix and path.suffix in candidate.suffixes:
+            return candidate
+    known = sorted({suffix for c in converters().values() for suffix in c.suffixes} | {".kx"})
+    raise UnknownFormatError(
+        f"no installed converter writes {path.suffix or 'a folder'!r} ({str(path)!r}). "
+        f"Use one of {', '.join(known)}, or say which backend with --to."
+    )
+
+
+def run(
+    model: Model, inputs: Mapping[str, Any], *, backend: str = "numpy", function: str | None = None, **options: Any
+) -> dict[str, Array]:
+    """Run one function of a model on any backend: dict of arrays in, dict of arrays out, in output order."""
+    return converter(backend).prepare(model, function=function, **options)(inputs)

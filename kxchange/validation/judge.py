@@ -1,0 +1,208 @@
+"""From numbers to verdicts: one backend's outputs against the truth and the source's own error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from kxchange.model import Array
+from kxchange.validation.measure import Distance, compare_masks, distance, is_exact
+from kxchange.validation.truth import Truth
+from kxchange.validation.verdict import (
+    FLOAT64_LIMIT,
+    ILL_CONDITIONED,
+    MAXIMUM_LIMIT,
+    RATIO_LIMIT,
+    Verdict,
+    judge_ratio,
+    worst,
+)
+
+SMALL = 64
+"""Elements below which one case is too few numbers for a ratio: cases are pooled."""
+
+
+@dataclass(slots=True)
+class Finding:
+    """The evidence for one verdict on one output.
+
+    Attributes:
+        output: Name of the output.
+        verdict: What it says.
+        relative: Largest relative RMSE against the truth over the cases.
+        ratio: Largest RMSE in units of the larger of the source's error and the floor (accuracy only).
+        maximum_ratio: The same in max norm.
+        note: What is wrong, or worth knowing.
+        case: Label of the worst case.
+        worst: Index of the worst element there, with value and truth.
+    """
+
+    output: str
+    verdict: Verdict = Verdict.SAME
+    relative: float = 0.0
+    ratio: float = 0.0
+    maximum_ratio: float = 0.0
+    note: str = ""
+    case: str = ""
+    worst: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def fail(self, verdict: Verdict, note: str, case: str) -> None:
+        """Lower the verdict; the first reason of the worst kind stays."""
+        if worst([verdict, self.verdict]) is verdict and verdict is not self.verdict:
+            self.verdict, self.note, self.case = verdict, note, case
+
+
+def judge_function(truth: Truth, outputs: Sequence[Mapping[str, Array]]) -> list[Finding]:
+    """Question 2: is it the same function? Float64 against float64."""
+    findings = [Finding(name) for name in truth.outputs[0]] if truth.outputs else []
+    for number, (found, right) in enumerate(zip(outputs, truth.outputs, strict=True)):
+        label = truth.cases[number].label
+        for finding in findings:
+            judge_float64(finding, truth, number, found.get(finding.output), right[finding.output], label)
+    return findings
+
+
+def judge_float64(finding: Finding, truth: Truth, number: int, found: Array | None, right: Array, label: str) -> None:
+    """One output of one case in float64."""
+    if found is None:
+        return finding.fail(Verdict.WRONG, "the output is missing", label)
+    gap = distance(found, right)
+    if gap.structure or gap.masks:
+        return finding.fail(Verdict.WRONG, gap.structure or gap.masks, label)
+    if is_exact(right):
+        return judge_exact(finding, truth, number, found, right, label, truth.scores)
+    if gap.relative >= finding.relative:
+        finding.relative = gap.relative
+        finding.worst = worst_element(gap)
+    limit = FLOAT64_LIMIT
+    if limit < gap.relative < FLOAT64_LIMIT * ILL_CONDITIONED:
+        condition = truth.floor(number)[finding.output][0] / (truth.unit * gap.scale or 1.0)
+        limit *= max(1.0, condition / 10.0)
+    if gap.relative > limit:
+        finding.fail(Verdict.WRONG, f"relative RMSE {gap.relative:.1e} in float64 (limit {limit:.0e})", label)
+    return None
+
+
+def judge_accuracy(
+    truth: Truth, outputs: Sequence[Mapping[str, Array]], source: Sequence[Mapping[str, Array]]
+) -> list[Finding]:
+    """Question 3: is it as accurate as the source at its own dtype?"""
+    return [judge_output(name, truth, outputs, source) for name in (truth.outputs[0] if truth.outputs else ())]
+
+
+def judge_output(
+    name: str, truth: Truth, outputs: Sequence[Mapping[str, Array]], source: Sequence[Mapping[str, Array]]
+) -> Finding:
+    """One output over all cases."""
+    finding = Finding(name)
+    pooled: list[tuple[float, float]] = []
+    for number, (found, right) in enumerate(zip(outputs, (case[name] for case in truth.outputs), strict=True)):
+        label = truth.cases[number].label
+        if name not in found:
+            finding.fail(Verdict.WRONG, "the output is missing", label)
+            continue
+        gap = distance(found[name], right)
+        if gap.structure:
+            finding.fail(Verdict.WRONG, gap.structure, label)
+            continue
+        if is_exact(right):
+            judge_exact(finding, truth, number, found[name], right, label, truth.native_scores)
+            continue
+        if gap.masks and not judge_masks(finding, found[name], source[number][name], gap, label):
+            continue
+        ratios = error_ratios(truth, number, name, gap, distance(source[number][name], right))
+        finding.relative = max(finding.relative, gap.relative)
+        if right.size < SMALL:
+            pooled.append(ratios)
+        else:
+            note_ratios(finding, ratios, label, gap)
+    if pooled:
+        rms = math.sqrt(sum(ratio * ratio for ratio, _ in pooled) / len(pooled))
+        note_ratios(finding, (rms, max(m for _, m in pooled)), f"{len(pooled)} cases pooled", None)
+    return finding
+
+
+def judge_masks(finding: Finding, found: Array, source: Array, gap: Distance, label: str) -> bool:
+    """NaN and infinities that the truth lacks: the source's own instability, or the backend's fault."""
+    if compare_masks(found.astype(np.float64), source.astype(np.float64)):
+        finding.fail(Verdict.WRONG, gap.masks, label)
+        return False
+    finding.note = finding.note or f"source-unstable: {gap.masks}, in the source too"
+    return True
+
+
+def error_ratios(truth: Truth, number: int, name: str, gap: Distance, own: Distance) -> tuple[float, float]:
+    """A backend's RMSE and maximum error in units of what the source or the floor has.
+
+    The intrinsic floor costs evaluations and is drawn only where the cheaper bounds do not already clear the case.
+    """
+    allowed = max(own.rmse, truth.unit * gap.scale)
+    allowed_maximum = max(own.maximum, truth.unit * gap.peak)
+    if gap.rmse > RATIO_LIMIT * allowed or gap.maximum > MAXIMUM_LIMIT * allowed_maximum:
+        rmse, maximum = truth.floor(number)[name]
+        allowed, allowed_maximum = max(allowed, rmse), max(allowed_maximum, maximum)
+    return divide(gap.rmse, allowed), divide(gap.maximum, allowed_maximum)
+
+
+def divide(error: float, allowed: float) -> float:
+    """`error / allowed`, with 0 over 0 as 0."""
+    if error == 0.0:
+        return 0.0
+    return error / allowed if allowed else math.inf
+
+
+def note_ratios(finding: Finding, ratios: tuple[float, float], label: str, gap: Distance | None) -> None:
+    """Keep the largest ratios and judge them."""
+    ratio, maximum = ratios
+    if ratio >= finding.ratio and gap is not None:
+        finding.worst = worst_element(gap)
+    finding.ratio, finding.maximum_ratio = max(finding.ratio, ratio), max(finding.maximum_ratio, maximum)
+    verdict = judge_ratio(ratio, maximum)
+    if verdict is not Verdict.SAME:
+        finding.fail(
+            verdict, f"error is {ratio:.1f} x the source's own (limit 3), {maximum:.1f} x in max norm (8)", label
+        )
+
+
+def judge_exact(
+    finding: Finding,
+    truth: Truth,
+    number: int,
+    found: Array,
+    right: Array,
+    label: str,
+    scores: Sequence[Mapping[str, Array]],
+) -> None:
+    """Integers and bools: equal, or ranks whose scores differ by less than the noise."""
+    differing = int(np.count_nonzero(found.astype(right.dtype) != right))
+    if not differing:
+        return
+    name = finding.output
+    if name in truth.rankings and is_tie(truth, number, name, found, right):
+        finding.note = finding.note or f"tie-within-noise at {differing} of {right.size} positions"
+        return
+    finding.fail(Verdict.WRONG, f"{differing} of {right.size} elements differ", label)
+
+
+def is_tie(truth: Truth, number: int, name: str, found: Array, right: Array) -> bool:
+    """Whether the ranked scores differ by no more than twice the scores' own native error."""
+    scores, native = truth.scores[number][name], truth.native_scores[number][name].astype(np.float64)
+    axis = truth.rankings[name].axis
+    if found.ndim == scores.ndim - 1:
+        found, right = np.expand_dims(found, axis), np.expand_dims(right, axis)
+    if found.min(initial=0) < 0 or found.max(initial=0) >= scores.shape[axis]:
+        return False
+    gap = np.abs(np.take_along_axis(scores, found, axis) - np.take_along_axis(scores, right, axis))
+    noise = max(
+        float(np.max(np.abs(native - scores), initial=0.0)), truth.unit * float(np.max(np.abs(scores), initial=0.0))
+    )
+    return bool(np.all(gap <= 2 * MAXIMUM_LIMIT * noise))
+
+
+def worst_element(gap: Distance) -> dict[str, Any]:
+    """Index, value and truth of the largest difference."""
+    return {"index": list(gap.worst), "value": gap.values[0], "truth": gap.values[1]} if gap.values else {}

@@ -1,0 +1,142 @@
+"""The yardstick: the graph in float64 on the NumPy reference, its own noise floor, and the scores behind indices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from kxchange.graph import Graph, Value
+from kxchange.model import Array, Function, Model
+from kxchange.passes.retype import retype
+from kxchange.reference import evaluate
+from kxchange.types import DType
+from kxchange.validation.cases import Case
+from kxchange.validation.measure import distance
+from kxchange.validation.verdict import UNIT_ROUNDOFF
+
+DRAWS = 2
+"""Perturbations drawn for the intrinsic floor."""
+SCORE_OPS = {"argmax": 0, "argmin": 0, "argsort": 0, "top_k": 1}
+"""Ops whose outputs are positions in a ranking -> which output that is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """An integer output that ranks a floating value."""
+
+    scores: Value
+    axis: int
+
+
+class Truth:
+    """What one function of a model should give, case by case.
+
+    Attributes:
+        outputs: Float64 outputs per case, by output name.
+        reference: The NumPy reference in the model's own dtypes, per case.
+    """
+
+    def __init__(self, model: Model, cases: Sequence[Case], *, function: str | None = None, dtype: str = "") -> None:
+        self.model = model
+        self.native = retype(model, DType(dtype)) if dtype else model
+        self.cases = cases
+        self.function_name = function
+        self._wide = retype(model, DType.FLOAT64)
+        self.rankings = find_rankings(self._wide.function(function))
+        self.outputs, self.scores = self._run(self._wide, [widen(case.inputs) for case in cases])
+        self.reference, self.native_scores = self._run(self.native, [self.native_inputs(case) for case in cases])
+
+    def native_inputs(self, case: Case) -> dict[str, Array]:
+        """The case's inputs in the dtypes of the native profile."""
+        types = self.native.function(self.function_name).input_types
+        return {name: case.inputs[name].astype(type.dtype.numpy) for name, type in types.items()}
+
+    def wide_inputs(self, case: Case) -> dict[str, Array]:
+        """The same values in float64."""
+        return widen(self.native_inputs(case))
+
+    @cached_property
+    def unit(self) -> float:
+        """Unit roundoff of the narrowest floating type among inputs, parameters and outputs."""
+        entry = self.native.function(self.function_name)
+        types = [*entry.input_types.values(), *entry.output_types.values()]
+        types += [parameter.type for parameter in self.native.parameters.values()]
+        return max(
+            (UNIT_ROUNDOFF[t.dtype] for t in types if t.dtype in UNIT_ROUNDOFF), default=UNIT_ROUNDOFF[DType.FLOAT64]
+        )
+
+    def floor(self, number: int) -> dict[str, tuple[float, float]]:
+        """Intrinsic error of case `number` per output: (RMSE, max) when weights and inputs move by half an ULP."""
+        if number not in self._floors:
+            self._floors[number] = self._perturbed(number)
+        return self._floors[number]
+
+    @cached_property
+    def _floors(self) -> dict[int, dict[str, tuple[float, float]]]:
+        return {}
+
+    def _perturbed(self, number: int) -> dict[str, tuple[float, float]]:
+        truth = self.outputs[number]
+        found = dict.fromkeys(truth, (0.0, 0.0))
+        for draw in range(DRAWS):
+            rng = np.random.default_rng([draw, number])
+            inputs = {n: perturb(a, self.unit, rng) for n, a in self.wide_inputs(self.cases[number]).items()}
+            parameters = {name: perturb(self._wide.array(name), self.unit, rng) for name in self._wide.parameters}
+            outputs, _ = self._run(self._wide, [inputs], parameters)
+            for name, array in outputs[0].items():
+                gap = distance(array, truth[name]) if array.dtype.kind == "f" else None
+                if gap is not None and not gap.structure:
+                    found[name] = (max(found[name][0], gap.rmse), max(found[name][1], gap.maximum))
+        return found
+
+    def _run(
+        self, model: Model, cases: Sequence[Mapping[str, Array]], parameters: Mapping[str, Array] | None = None
+    ) -> tuple[list[dict[str, Array]], list[dict[str, Array]]]:
+        """Outputs, and the scores behind ranking outputs, per case."""
+        entry = model.function(self.function_name)
+        rankings = find_rankings(entry)
+        graph = Graph(entry.graph.inputs, (*entry.graph.outputs, *(r.scores for r in rankings.values())))
+        held = parameters or {name: model.array(name) for name in model.parameters}
+        outputs: list[dict[str, Array]] = []
+        scores: list[dict[str, Array]] = []
+        for case in cases:
+            arrays = evaluate(graph, [case[name] for name in entry.input_names], held)
+            outputs.append(dict(zip(entry.output_names, arrays, strict=False)))
+            scores.append(dict(zip(rankings, arrays[len(entry.output_names) :], strict=True)))
+        return outputs, scores
+
+
+def find_rankings(entry: Function) -> dict[str, Ranking]:
+    """The outputs that are positions of the largest, smallest or sorted values, with what they rank."""
+    found: dict[str, Ranking] = {}
+    for name, value in zip(entry.output_names, entry.graph.outputs, strict=True):
+        source = value
+        while source.node.op == "astype" and source.node.inputs[0] is not None:
+            source = source.node.inputs[0]
+        scores = source.node.inputs[0] if source.node.inputs else None
+        if SCORE_OPS.get(source.node.op) == source.index and scores is not None and scores.type.dtype.is_floating:
+            found[name] = Ranking(scores, int(source.node.attrs["axis"]))
+    return found
+
+
+def widen(inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Floats in float64, complex in complex128, everything else as it is."""
+    return {name: widen_array(array) for name, array in inputs.items()}
+
+
+def widen_array(array: Array) -> Array:
+    """One array in the widest type of its kind."""
+    dtype = DType.of(array.dtype)
+    if dtype.is_complex:
+        return array.astype(np.complex128)
+    return array.astype(np.float64) if dtype in UNIT_ROUNDOFF else array
+
+
+def perturb(array: Array, unit: float, rng: np.random.Generator) -> Array:
+    """A float64 array moved by at most half an ULP of the narrower type, in a random direction each."""
+    if array.dtype != np.float64:
+        return array
+    return array * (1.0 + unit * rng.choice([-1.0, 1.0], size=array.shape))
