@@ -14,6 +14,7 @@ from kxchange.cli.options import capture_options, output_options, read_source, s
 @click.argument("target")
 @click.option("--to", help="Backend or format, where the suffix does not say it.")
 @click.option("--opset", type=int, help="ONNX opset.")
+@click.option("--weights", metavar="PATH", help="Weights to put onto SOURCE: .safetensors, .pt, a folder of shards.")
 @click.option("--no-validate", is_flag=True, help="Do not prove the result.")
 @capture_options
 @output_options
@@ -22,6 +23,7 @@ def command(
     target: str,
     to: str | None,
     opset: int | None,
+    weights: str | None,
     no_validate: bool,
     dynamic: tuple[str, ...],
     inputs: tuple[str, ...],
@@ -33,10 +35,17 @@ def command(
     \b
     kx convert net.onnx net.kx
     kx convert mypkg.nets:build net.onnx --input x=float32[2,3,32,32] --opset 17
+    kx convert mypkg.nets:build net.kx --input x=float32[2,3,32,32] --weights model.safetensors.index.json
     """
     from kxchange.validation.convert import convert
 
     model = read_source(source, dynamic, inputs)
+    loaded = ""
+    if weights is not None:
+        from kxchange.weights import load_weights
+
+        model, report = load_weights(model, weights)
+        loaded = f"{weights}: {report}"
     options: dict[str, Any] = {} if opset is None else {"opset": opset}
     done = convert(model, target, to=to, validate_after=not no_validate, **options)
     data = {"files": [str(file) for file in done.files], "ok": done.ok}
@@ -44,7 +53,7 @@ def command(
         import json
 
         data["report"] = json.loads(done.report.to_json())
-    lines = [f"{source} -> {', '.join(map(str, done.files))}", describe(model)]
+    lines = [f"{source} -> {', '.join(map(str, done.files))}", describe(model), *([loaded] if loaded else [])]
     lines += [str(done.report)] if done.report is not None else ["not validated"]
     show(as_json, quiet, data, "\n".join(lines))
     return 0 if done.ok else 1
