@@ -40,6 +40,7 @@ def load(path: str | PathLike[str], **options: Any) -> Model:
 
 def recognise(path: Path) -> Converter | None:
     """The converter that loads `path`, by content; None for kxchange's own format."""
+    from kxchange.format.foreign import PREFIX_BYTES, foreign_kind
     from kxchange.format.model_file import is_kx
 
     if is_kx(path):
@@ -51,9 +52,10 @@ def recognise(path: Path) -> Converter | None:
     if path.suffix == ".kx":
         return None  # its own reader says best what is wrong with it
     known = sorted({suffix for c in converters().values() for suffix in c.suffixes} | {".kx"})
+    kind = foreign_kind(head[:PREFIX_BYTES])
     raise UnknownFormatError(
-        f"no installed converter recognises {str(path)!r} by its content (formats written here: {', '.join(known)}). "
-        "kx backends lists the converters and what each one reads."
+        f"no installed converter recognises {str(path)!r} by its content{f': it is {kind}' if kind else ''} (formats "
+        f"written here: {', '.join(known)}). kx backends lists the converters and what each one reads."
     )
 
 

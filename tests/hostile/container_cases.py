@@ -10,8 +10,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from hostile.hostile_table import SAFE, Case, Group
 from hostile.honest_files import honest_kx
+from hostile.hostile_table import Case, Group
 
 F32 = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
 KX = '"__metadata__":{"format":"pt","kx":"{}"}'
@@ -78,7 +78,9 @@ def cases() -> Group:
     group.add(38, "executable in front", put(b"\x7fELF" + sound()), "executable")
     group.add(39, "gzip", put(gzip.compress(sound())), "gzip")
     group.add(39, "zip", put(zipped()), "zip")
-    group.add(39, "LFS pointer", put(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n"), "git lfs")
+    group.add(
+        39, "LFS pointer", put(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n"), "git lfs"
+    )
     return group
 
 

@@ -19,10 +19,26 @@ from typing import Any
 
 import pytest
 
-from hostile import container_cases
+from hostile import (
+    container_cases,
+    document_cases,
+    keras_cases,
+    onnx_cases,
+    other_cases,
+    tensorflow_cases,
+    torch_cases,
+)
 from hostile.hostile_table import KEEP, REFUSE, Case, Group
 
-GROUPS: dict[str, Callable[[], Group]] = {"container": container_cases.cases}
+GROUPS: dict[str, Callable[[], Group]] = {
+    "container": container_cases.cases,
+    "document": document_cases.cases,
+    "torch": torch_cases.cases,
+    "keras": keras_cases.cases,
+    "tensorflow": tensorflow_cases.cases,
+    "onnx": onnx_cases.cases,
+    "other": other_cases.cases,
+}
 SECONDS = 2.0
 MEGABYTES = 300.0
 ROWS = 97
