@@ -28,6 +28,8 @@ def load(path: str | PathLike[str], **options: Any) -> Model:
         UnknownFormatError: no installed converter knows the file.
     """
     path = Path(path)
+    if not path.exists() and (index := path.with_name(path.name + ".index.json")).is_file():
+        path = index  # a sharded model answers to the name it would have as one file
     if not path.exists():
         raise InputError(f"there is no file or folder {str(path)!r}. Check the path.")
     reader = recognise(path)
@@ -100,11 +102,16 @@ def save(model: Model, path: str | PathLike[str], *, to: str | None = None, **op
         The files written.
     """
     path = Path(path)
-    if to == "kx" or (to is None and path.suffix == ".kx"):
+    if is_kx_target(path, to):
         from kxchange.format.model_file import save_model
 
         return save_model(model, path, **options)
     return saver(path, to).save(model, path, **options)
+
+
+def is_kx_target(path: Path, to: str | None) -> bool:
+    """Whether a target is a `.kx` file or the index of a sharded one."""
+    return to == "kx" or (to is None and path.name.endswith((".kx", ".kx.index.json")))
 
 
 def saver(path: Path, to: str | None) -> Converter:

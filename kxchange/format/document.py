@@ -134,6 +134,10 @@ def check_version(document: Any, source: str) -> None:
         raise FormatError(f"{source} needs a reader of version {least}; this one is {VERSION}. Update kxchange.")
     if not 1 <= least <= record["kx"]:
         raise FormatError(f"{source}: version {record['kx']} cannot have the oldest reader {least}.")
+    if "shard" in record:
+        raise FormatError(
+            f"{source} is one shard of a model and holds weights only. Load the index beside it, `*.kx.index.json`."
+        )
     unknown = [name for name in texts(cast("Any", features), f"{source}: features") if name not in FEATURES]
     if unknown:
         raise FormatError(f"{source} needs the feature {shown(unknown[0])}, unknown to this kxchange. Update kxchange.")

@@ -25,6 +25,7 @@ from hostile import (
     keras_cases,
     onnx_cases,
     other_cases,
+    shard_cases,
     tensorflow_cases,
     torch_cases,
 )
@@ -33,6 +34,7 @@ from hostile.hostile_table import KEEP, REFUSE, Case, Group
 GROUPS: dict[str, Callable[[], Group]] = {
     "container": container_cases.cases,
     "document": document_cases.cases,
+    "shards": shard_cases.cases,
     "torch": torch_cases.cases,
     "keras": keras_cases.cases,
     "tensorflow": tensorflow_cases.cases,
