@@ -12,7 +12,7 @@ from kxchange.format.dtypes import storage_of
 from kxchange.format.graph_document import GraphReader, GraphWriter, read_tables
 from kxchange.format.limits import MAX_FUNCTIONS, check_limit
 from kxchange.format.names import shown
-from kxchange.format.records import fields_of, parse_type, texts
+from kxchange.format.records import check_dim, fields_of, parse_type, texts
 from kxchange.graph import Graph
 from kxchange.model import Array, Function, Model, Parameter, Role
 from kxchange.shapes import Constraint
@@ -51,7 +51,7 @@ def write_document(model: Model) -> tuple[dict[str, Any], dict[str, Array], dict
         "kx": VERSION,
         "min_reader": MIN_READER,
         "features": ["integrity"] + (["samples"] if model.samples else []),
-        "constraints": [constraint.to_json() for constraint in model.constraints],
+        "constraints": [write_constraint(constraint) for constraint in model.constraints],
         "functions": functions,
         "parameters": [write_parameter(entry) for entry in model.parameters.values()],
         "metadata": dict(model.metadata),
@@ -73,6 +73,13 @@ def write_function(name: str, function: Function, graphs: GraphWriter) -> dict[s
         "updates": dict(function.updates),
         "structure": graphs.attributes.encode(function.structure),
     }
+
+
+def write_constraint(constraint: Constraint) -> dict[str, str]:
+    """One constraint, if it can be read again."""
+    for dim in (constraint.left, constraint.right):
+        check_dim(dim, "Cannot write a constraint")
+    return constraint.to_json()
 
 
 def write_parameter(entry: Parameter) -> dict[str, Any]:

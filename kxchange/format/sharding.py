@@ -78,8 +78,7 @@ def write_sharded(
         index = stage.seal(model_id, document)
         data = encode_index(index, shown_path(target))
         stage.publish(index)
-        atomic_write_bytes(target, data)
-        stage.committed = True
+        stage.commit(data)
     _sweep_shards(target, {row.file for row in index.shards}, stage.replaced)
     return [target, *(target.parent / row.file for row in index.shards)]
 
@@ -185,6 +184,14 @@ class _Stage:
             if not existed:
                 self._published.append(final)
         flush_folder(self.target)
+
+    def commit(self, data: bytes) -> None:
+        """Write the index; from then on the shards belong to it, even if its folder could not be flushed."""
+        try:
+            atomic_write_bytes(self.target, data)
+        finally:
+            with suppress(OSError):
+                self.committed = self.target.read_bytes() == data
 
 
 def _metadata(model_id: str, number: int, count: int) -> dict[str, str]:
