@@ -28,6 +28,8 @@ def load(path: str | PathLike[str], **options: Any) -> Model:
         UnknownFormatError: no installed converter knows the file.
     """
     path = Path(path)
+    if not path.exists() and (index := path.with_name(path.name + ".index.json")).is_file():
+        path = index  # a sharded model answers to the name it would have as one file
     if not path.exists():
         raise InputError(f"there is no file or folder {str(path)!r}. Check the path.")
     reader = recognise(path)
@@ -40,6 +42,7 @@ def load(path: str | PathLike[str], **options: Any) -> Model:
 
 def recognise(path: Path) -> Converter | None:
     """The converter that loads `path`, by content; None for kxchange's own format."""
+    from kxchange.format.foreign import PREFIX_BYTES, foreign_kind
     from kxchange.format.model_file import is_kx
 
     if is_kx(path):
@@ -52,9 +55,10 @@ def recognise(path: Path) -> Converter | None:
         return None  # its own reader says best what is wrong with it
     _refuse_bare_tensors(path)
     known = sorted({suffix for c in converters().values() for suffix in c.suffixes} | {".kx"})
+    kind = foreign_kind(head[:PREFIX_BYTES])
     raise UnknownFormatError(
-        f"no installed converter recognises {str(path)!r} by its content (formats written here: {', '.join(known)}). "
-        "kx backends lists the converters and what each one reads."
+        f"no installed converter recognises {str(path)!r} by its content{f': it is {kind}' if kind else ''} (formats "
+        f"written here: {', '.join(known)}). kx backends lists the converters and what each one reads."
     )
 
 
@@ -119,11 +123,16 @@ def save(model: Model, path: str | PathLike[str], *, to: str | None = None, **op
         The files written.
     """
     path = Path(path)
-    if to == "kx" or (to is None and path.suffix == ".kx"):
+    if is_kx_target(path, to):
         from kxchange.format.model_file import save_model
 
         return save_model(model, path, **options)
     return saver(path, to).save(model, path, **options)
+
+
+def is_kx_target(path: Path, to: str | None) -> bool:
+    """Whether a target is a `.kx` file or the index of a sharded one."""
+    return to == "kx" or (to is None and path.name.endswith((".kx", ".kx.index.json")))
 
 
 def saver(path: Path, to: str | None) -> Converter:

@@ -15,6 +15,7 @@ from kxchange.cli.options import capture_options, output_options, read_source, s
 @click.option("--to", help="Backend or format, where the suffix does not say it.")
 @click.option("--opset", type=int, help="ONNX opset.")
 @click.option("--weights", metavar="PATH", help="Weights to put onto SOURCE: .safetensors, .pt, a folder of shards.")
+@click.option("--max-shard-size", metavar="SIZE", help="Split a .kx above this, for example 5GB.")
 @click.option("--no-validate", is_flag=True, help="Do not prove the result.")
 @capture_options
 @output_options
@@ -24,6 +25,7 @@ def command(
     to: str | None,
     opset: int | None,
     weights: str | None,
+    max_shard_size: str | None,
     no_validate: bool,
     dynamic: tuple[str, ...],
     inputs: tuple[str, ...],
@@ -46,7 +48,8 @@ def command(
 
         model, report = load_weights(model, weights)
         loaded = f"{weights}: {report}"
-    options: dict[str, Any] = {} if opset is None else {"opset": opset}
+    given = {"opset": opset, "max_shard_size": max_shard_size}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     done = convert(model, target, to=to, validate_after=not no_validate, **options)
     data = {"files": [str(file) for file in done.files], "ok": done.ok}
     if done.report is not None:

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from kxchange.hub import load, save, saver
+from kxchange.hub import is_kx_target, load, save, saver
 from kxchange.model import Model
 from kxchange.validation.report import Report
 from kxchange.validation.validate import validate
@@ -59,7 +59,7 @@ def convert(
     """
     model = source if isinstance(source, Model) else load(source, **(load_options or {}))
     path = Path(target)
-    is_kx = to == "kx" or (to is None and path.suffix == ".kx")
+    is_kx = is_kx_target(path, to)
     report = prove(model, path, to, is_kx) if validate_after else None
     if report is not None and is_kx:
         model.evidence = [report.evidence()]
