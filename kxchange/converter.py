@@ -45,6 +45,8 @@ class Converter:
             gradients``, all by name: vector-Jacobian products of the outputs in `cotangents` for every floating input
             (``input NAME``) and every trained tensor (``parameter NAME``).
         supports_verb: ``(node) -> bool``: whether the lowering table takes a node natively.
+        run_file_verb: ``(path, model, *, function=None) -> Runner``: a file that `save` wrote, opened by the backend's
+            own loader; `model` is only asked for the names and order of inputs and outputs.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Converter:
     tensor_verb: str = ""
     gradients_verb: str = ""
     supports_verb: str = ""
+    run_file_verb: str = ""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -93,7 +96,7 @@ class Converter:
             raise UnknownConverterError(
                 f"{self.name} cannot {name.removesuffix('_verb')} models. kx backends lists who can."
             )
-        if missing := self._missing_for(name):
+        if missing := self.missing_for(name):
             raise MissingBackendError(
                 f"{self.name} needs {', '.join(missing)}, which is not installed. "
                 f'Run: pip install "kxchange[{self.extra or self.name}]".'
@@ -101,7 +104,7 @@ class Converter:
         module, _, function = target.partition(":")
         return getattr(import_module(module), function)
 
-    def _missing_for(self, verb: str) -> tuple[str, ...]:
+    def missing_for(self, verb: str) -> tuple[str, ...]:
         """What a verb needs and is not installed; recognising a file needs nothing."""
         if verb == "sniff":
             return ()
@@ -150,6 +153,10 @@ class Converter:
     def tensor(self, array: Any) -> Any:
         """A NumPy array as a tensor of the backend."""
         return self.verb("tensor_verb")(array)
+
+    def run_file(self, path: Path, model: Any, **options: Any) -> Runner:
+        """A written file in the backend's own runtime."""
+        return self.verb("run_file_verb")(path, model, **options)
 
     def supports(self, node: Any) -> bool:
         """Whether the lowering table takes this node natively."""

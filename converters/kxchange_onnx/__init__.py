@@ -17,4 +17,5 @@ converter = Converter(
     prepare_verb="kxchange_onnx.prepare:prepare",
     weights_verb="kxchange_onnx.weights:held_weights",
     supports_verb="kxchange_onnx.lower:expresses",
+    run_file_verb="kxchange_onnx.run_file:run_file",
 )

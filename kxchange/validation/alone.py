@@ -86,7 +86,7 @@ def allowances(
     for name, array in truth.items():
         gap, noise = distance(own[name], array), distance(near[name], array)
         native = 0.0 if search.wide else gap.rmse
-        found[name] = max(base * noise.scale, RATIO_WRONG * noise.rmse, RATIO_WRONG * native)
+        found[name] = max(base * noise.scale, RATIO_WRONG * noise.rmse, RATIO_WRONG * native, search.smallest)
     return found
 
 

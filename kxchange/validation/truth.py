@@ -15,7 +15,7 @@ from kxchange.reference import evaluate
 from kxchange.types import DType
 from kxchange.validation.cases import Case
 from kxchange.validation.measure import distance
-from kxchange.validation.verdict import UNIT_ROUNDOFF
+from kxchange.validation.verdict import SMALLEST, UNIT_ROUNDOFF
 
 DRAWS = 2
 """Perturbations drawn for the intrinsic floor."""
@@ -61,30 +61,43 @@ class Truth:
     @cached_property
     def unit(self) -> float:
         """Unit roundoff of the narrowest floating type among inputs, parameters and outputs."""
+        return max((UNIT_ROUNDOFF[dtype] for dtype in self._floats), default=UNIT_ROUNDOFF[DType.FLOAT64])
+
+    @cached_property
+    def smallest(self) -> float:
+        """Absolute error that underflow explains in the coarsest of these types."""
+        return max((SMALLEST[dtype] for dtype in self._floats), default=SMALLEST[DType.FLOAT64])
+
+    @property
+    def _floats(self) -> set[DType]:
         entry = self.native.function(self.function_name)
         types = [*entry.input_types.values(), *entry.output_types.values()]
         types += [parameter.type for parameter in self.native.parameters.values()]
-        return max(
-            (UNIT_ROUNDOFF[t.dtype] for t in types if t.dtype in UNIT_ROUNDOFF), default=UNIT_ROUNDOFF[DType.FLOAT64]
-        )
+        return {type.dtype for type in types if type.dtype in UNIT_ROUNDOFF}
 
-    def floor(self, number: int) -> dict[str, tuple[float, float]]:
-        """Intrinsic error of case `number` per output: (RMSE, max) when weights and inputs move by half an ULP."""
-        if number not in self._floors:
-            self._floors[number] = self._perturbed(number)
-        return self._floors[number]
+    def floor(self, number: int, *, float64: bool = False) -> dict[str, tuple[float, float]]:
+        """Intrinsic error of case `number` per output: (RMSE, max) when weights and inputs move by half an ULP.
+
+        Args:
+            number: Of the case.
+            float64: Move them by an ULP of float64 instead of half an ULP of the model's own type.
+        """
+        key = (number, 2 * UNIT_ROUNDOFF[DType.FLOAT64] if float64 else self.unit)
+        if key not in self._floors:
+            self._floors[key] = self._perturbed(*key)
+        return self._floors[key]
 
     @cached_property
-    def _floors(self) -> dict[int, dict[str, tuple[float, float]]]:
+    def _floors(self) -> dict[tuple[int, float], dict[str, tuple[float, float]]]:
         return {}
 
-    def _perturbed(self, number: int) -> dict[str, tuple[float, float]]:
+    def _perturbed(self, number: int, unit: float) -> dict[str, tuple[float, float]]:
         truth = self.outputs[number]
         found = dict.fromkeys(truth, (0.0, 0.0))
         for draw in range(DRAWS):
             rng = np.random.default_rng([draw, number])
-            inputs = {n: perturb(a, self.unit, rng) for n, a in self.wide_inputs(self.cases[number]).items()}
-            parameters = {name: perturb(self._wide.array(name), self.unit, rng) for name in self._wide.parameters}
+            inputs = {n: perturb(a, unit, rng) for n, a in self.wide_inputs(self.cases[number]).items()}
+            parameters = {name: perturb(self._wide.array(name), unit, rng) for name in self._wide.parameters}
             outputs, _ = self._run(self._wide, [inputs], parameters)
             for name, array in outputs[0].items():
                 gap = distance(array, truth[name]) if array.dtype.kind == "f" else None

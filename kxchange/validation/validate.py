@@ -45,6 +45,7 @@ def validate(
     bisect: bool = True,
     gradients: bool = False,
     depth: bool = False,
+    truth: Truth | None = None,
 ) -> Report:
     """Prove that a model computes the same on every backend, or show where it does not.
 
@@ -65,13 +66,14 @@ def validate(
         bisect: Find the place of every row that is SUSPECT or WRONG.
         gradients: Compare vector-Jacobian products with fixed cotangents, in float64, on the backends that have them.
         depth: Measure the error of every inner value too, for the plot in the page.
+        truth: Of the same model, cases and dtype, where the caller has computed it already.
 
     Returns:
         The report; `report.ok`, `report.verdicts`, `report.to_json()`.
     """
     subject = model if isinstance(model, Model) else load(model)
     source = subject.origin
-    truth = Truth(
+    truth = truth or Truth(
         subject, make_cases(subject, count=cases, seed=seed, function=function), function=function, dtype=dtype
     )
     names = backend_names(backends)
