@@ -102,9 +102,9 @@ def fit(value: Value, like: Array) -> Value:
     """A value brought to the shape and range of an array, smoothly: repeated or cut, then through a sine."""
     flat = ops.reshape(value, shape=(count(value),))
     if like.size > count(value):
-        flat = ops.tile(flat, repeats=(-(-like.size // count(value)),))
+        flat = ops.tile(flat, repetitions=(-(-like.size // count(value)),))
     if like.size < count(flat):
-        flat = ops.slice(flat, starts=(0,), stops=(like.size,), steps=(1,))
+        flat = ops.slice(flat, starts=(0,), stops=(like.size,), steps=(1,), axes=(0,))
     low, high = float(like.min()), float(like.max())
     wave = ops.add(ops.multiply(ops.sin(ops.reshape(flat, shape=like.shape)), (high - low) / 2), (high + low) / 2)
     return wave
