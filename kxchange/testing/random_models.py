@@ -106,8 +106,7 @@ def fit(value: Value, like: Array) -> Value:
     if like.size < count(flat):
         flat = ops.slice(flat, starts=(0,), stops=(like.size,), steps=(1,), axes=(0,))
     low, high = float(like.min()), float(like.max())
-    wave = ops.add(ops.multiply(ops.sin(ops.reshape(flat, shape=like.shape)), (high - low) / 2), (high + low) / 2)
-    return wave
+    return ops.add(ops.multiply(ops.sin(ops.reshape(flat, shape=like.shape)), (high - low) / 2), (high + low) / 2)
 
 
 def random_model(choose: Choose, samples: Sequence[Sample], steps: int) -> tuple[Model, list[str]]:

@@ -203,7 +203,19 @@ def judge_exact(
     if name in truth.rankings and is_tie(truth, number, name, found, right):
         finding.note = finding.note or f"tie-within-noise at {differing} of {right.size} positions"
         return
+    if hangs_on_rounding(truth.drawn(number, float64=scores is truth.scores), name, found, right):
+        finding.note = finding.note or f"within noise: {differing} of {right.size} positions hang on rounding"
+        return
     finding.fail(Verdict.WRONG, f"{differing} of {right.size} elements differ", label)
+
+
+def hangs_on_rounding(draws: Sequence[Mapping[str, Array]], name: str, found: Array, right: Array) -> bool:
+    """Whether every element that differs is one that the reference gives, too, when all is moved by a few ULP."""
+    explained = found == right
+    for outputs in draws:
+        if outputs[name].shape == found.shape:
+            explained |= found == outputs[name]
+    return bool(np.all(explained))
 
 
 def is_tie(truth: Truth, number: int, name: str, found: Array, right: Array) -> bool:
