@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,22 +50,33 @@ def evaluate_noisy(
         outputs = evaluate_node(node, operands, known)
         if node.op in LEAVES or node.op in EXACT:
             return outputs
-        return [perturb(array, unit, rng, whole=False) for array in outputs]
+        return [perturb(array, unit, rng, computed=True) for array in outputs]
 
     return interpret(graph, arrays, apply, release=True)
 
 
-def perturb(array: Array, unit: float, rng: np.random.Generator, *, whole: bool = True) -> Array:
+def perturb(array: Array, unit: float, rng: np.random.Generator, *, computed: bool = False) -> Array:
     """A float64 array moved by at most half an ULP of the narrower type, in a random direction each.
+
+    What is exact stays: moving a position, a count or a half that is about to be rounded would make a jump of noise. Of
+    computed numbers these are those that the narrower type (float32 at most) holds, of given ones those of half as many
+    bits: no trained weight, but constants are.
 
     Args:
         array: Of any type; what is not float64 stays.
         unit: Relative step.
         rng: Of the directions.
-        whole: Whether whole numbers move too. Computed ones are most often exact: positions, counts, flags.
+        computed: Whether an op gave it, or it came from outside.
     """
     if array.dtype != np.float64:
         return array
+    bits = min(24, round(-math.log2(unit)))
     with np.errstate(all="ignore"):
         moved = array * (1.0 + unit * rng.choice([-1.0, 1.0], size=array.shape))
-        return moved if whole else np.where(array == np.rint(array), array, moved)
+    return np.where(is_short(array, bits if computed else bits // 2), array, moved)
+
+
+def is_short(array: Array, bits: int) -> Array:
+    """Where a number has no more than so many significant bits."""
+    mantissa = np.frexp(array)[0] * 2.0**bits
+    return np.asarray(mantissa == np.rint(mantissa))

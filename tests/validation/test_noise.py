@@ -98,3 +98,17 @@ def test_a_comparison_on_the_edge_may_fall_either_way_and_another_may_not():
     far = truth.outputs[0]["y"].copy()
     far[3] = ~far[3]
     assert judge_accuracy(truth, [{"y": far}], truth.reference)[0].verdict is Verdict.WRONG
+
+
+def test_halves_that_are_rounded_do_not_move():
+    """Which way a half goes is a matter of the op, not of noise."""
+    model = model_of(lambda x: ops.round(ops.multiply(ops.floor(ops.multiply(x, 3.7)), 0.5)))
+    truth = truth_of(model, np.linspace(-2, 2, 128).astype(np.float32))
+    assert truth.floor(0)["y"] == truth.floor(0, float64=True)["y"] == (0.0, 0.0)
+
+
+def test_which_numbers_are_short():
+    from kxchange.validation.noise import is_short
+
+    assert list(is_short(np.array([0.0, 3.0, 0.5, -96.0, 0.1, 2.0**-30, 1 + 2.0**-30]), 12)) == [1, 1, 1, 1, 0, 1, 0]
+    assert list(is_short(np.array([1 + 2.0**-12, 1 + 2.0**-11, np.inf]), 12)) == [0, 1, 1]
