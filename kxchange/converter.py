@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module, metadata
 from importlib.util import find_spec
@@ -15,6 +15,28 @@ from kxchange.errors import MissingBackendError, UnknownConverterError
 
 GROUP = "kxchange.converters"
 Runner = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to run a backend that is worth a row of its own in a validation.
+
+    Attributes:
+        name: Behind the backend's name and a colon; empty for the usual way.
+        options: Passed to `prepare` and `gradients`.
+        environment: Environment variables that must be set before the backend is imported.
+        requires: Modules that must be importable beside the backend's own.
+    """
+
+    name: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    requires: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Required modules that are not installed."""
+        return tuple(module for module in self.requires if find_spec(module) is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +69,7 @@ class Converter:
         supports_verb: ``(node) -> bool``: whether the lowering table takes a node natively.
         run_file_verb: ``(path, model, *, function=None) -> Runner``: a file that `save` wrote, opened by the backend's
             own loader; `model` is only asked for the names and order of inputs and outputs.
+        variants: Ways to run it that a validation tells apart; the first is meant by the backend's bare name.
     """
 
     name: str
@@ -67,6 +90,7 @@ class Converter:
     gradients_verb: str = ""
     supports_verb: str = ""
     run_file_verb: str = ""
+    variants: tuple[Variant, ...] = (Variant(),)
 
     @property
     def missing(self) -> tuple[str, ...]:
