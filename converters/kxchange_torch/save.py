@@ -51,7 +51,7 @@ def export(model: Model, *, function: str | None = None) -> torch.export.Exporte
     """
     name = function or next(key for key, value in model.functions.items() if value is model.main)
     chosen = model.function(name)
-    module = build(model, function=name)
+    module = build(model, function=name, layout="source")
     sizes = _example_sizes(model, chosen)
     tensors = [
         torch.zeros(tuple(evaluate(dim, sizes) for dim in type.shape), dtype=torch_dtype(type.dtype))
