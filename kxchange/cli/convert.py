@@ -51,13 +51,20 @@ def command(
     given = {"opset": opset, "max_shard_size": max_shard_size}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     done = convert(model, target, to=to, validate_after=not no_validate, **options)
-    data = {"files": [str(file) for file in done.files], "ok": done.ok}
+    data = {"files": [str(file) for file in done.files], "ok": done.ok, "read_back": done.read_back}
     if done.report is not None:
         import json
 
         data["report"] = json.loads(done.report.to_json())
+<<<<<<< HEAD
     lines = [f"{source} -> {', '.join(map(str, done.files))}", describe(model), *([loaded] if loaded else [])]
+=======
+    written = ", ".join(map(str, done.files)) or "nothing: the result is WRONG, and was not kept"
+    lines = [f"{source} -> {written}", describe(model)]
+>>>>>>> validation
     lines += [str(done.report)] if done.report is not None else ["not validated"]
+    if done.report is not None and not done.read_back:
+        lines.append("the file itself was not read back: no reader for its format is installed")
     show(as_json, quiet, data, "\n".join(lines))
     return 0 if done.ok else 1
 
