@@ -55,6 +55,8 @@ class Converter:
         sniff: ``(path, head: bytes) -> str | None``: the format's name if the file is one this converter loads.
             Must not import the backend.
         load_verb: ``(path, **options) -> Model``.
+        tensors_verb: ``(path, head: bytes) -> {name: Parameter} | None``: the tensors of a file that holds no
+            architecture; None for any other file. Must not import the backend.
         save_verb: ``(model, path, **options) -> list[Path]`` (files written).
         build_verb: ``(model, **options) -> live object``.
         capture_verb: ``(object, *args, **options) -> Model``.
@@ -80,6 +82,7 @@ class Converter:
     captures: tuple[str, ...] = ()
     sniff: str = ""
     load_verb: str = ""
+    tensors_verb: str = ""
     save_verb: str = ""
     build_verb: str = ""
     capture_verb: str = ""
@@ -128,9 +131,15 @@ class Converter:
         module, _, function = target.partition(":")
         return getattr(import_module(module), function)
 
+<<<<<<< HEAD
+    def _missing_for(self, verb: str) -> tuple[str, ...]:
+        """What a verb needs and is not installed; recognising a file and reading bare tensors need nothing."""
+        if verb in ("sniff", "tensors_verb"):
+=======
     def missing_for(self, verb: str) -> tuple[str, ...]:
         """What a verb needs and is not installed; recognising a file needs nothing."""
         if verb == "sniff":
+>>>>>>> validation
             return ()
         if verb == "load_verb" and self.load_requires is not None:
             return tuple(module for module in self.load_requires if find_spec(module) is None)

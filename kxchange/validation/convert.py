@@ -13,7 +13,7 @@ from typing import Any
 
 from kxchange.errors import KxchangeError, WriteError
 from kxchange.format.atomic import move_into_place
-from kxchange.hub import load, recognise, save, saver
+from kxchange.hub import is_kx_target, load, recognise, save, saver
 from kxchange.model import Model
 from kxchange.validation.cases import make_cases
 from kxchange.validation.read_back import read_back
@@ -81,7 +81,7 @@ def convert(
     """
     model = source if isinstance(source, Model) else load(source, **(load_options or {}))
     path, title = Path(target), "model" if isinstance(source, Model) else str(source)
-    is_kx = to == "kx" or (to is None and path.suffix == ".kx")
+    is_kx = is_kx_target(path, to)
     if not is_kx:
         saver(path, to)  # an unknown format is said before any work
     fresh = make_staging(path)
