@@ -26,8 +26,8 @@ RATIO_WRONG: Final = 10.0
 """From here on an excess is no longer a question."""
 MAXIMUM_LIMIT: Final = 8.0
 """The same in max norm, where single elements weigh more."""
-ILL_CONDITIONED: Final = 1e4
-"""Floor over unit roundoff from which an output says little, and the report says so."""
+FLOAT64_NOISE: Final = 100.0
+"""How many times the float64 error that an ULP of the weights and inputs makes is still noise."""
 
 UNIT_ROUNDOFF: Final = {
     DType.FLOAT64: 2.0**-53,
@@ -38,6 +38,19 @@ UNIT_ROUNDOFF: Final = {
     DType.COMPLEX128: 2.0**-53,
 }
 """Half the distance from 1 to the next number."""
+
+SMALLEST: Final = {
+    DType.FLOAT64: 2.0**-1022,
+    DType.FLOAT32: 2.0**-126,
+    DType.FLOAT16: 2.0**-24,
+    DType.BFLOAT16: 2.0**-126,
+    DType.COMPLEX64: 2.0**-126,
+    DType.COMPLEX128: 2.0**-1022,
+}
+"""Absolute error that underflow alone explains: the smallest normal number, because backends may flush what is below.
+
+Float16 is not flushed by any processor's mode, and its small numbers matter (probabilities): its smallest subnormal.
+"""
 
 _ORDER = (Verdict.WRONG, Verdict.SUSPECT, Verdict.SAME, Verdict.UNVERIFIED)
 
