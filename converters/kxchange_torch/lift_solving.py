@@ -24,11 +24,6 @@ def _(x: Value, upper: bool) -> Any:
     return ops.cholesky(x, upper=upper), INFO
 
 
-@lift.rule("aten._linalg_check_errors.default")
-def _() -> Any:
-    return Absent()
-
-
 @lift.rule("aten.cholesky_solve.default")
 def _(x: Value, factor: Value, upper: bool) -> Value:
     """Solutions for ``L @ conj(L).T``."""
