@@ -45,6 +45,8 @@ class Converter:
             gradients``, all by name: vector-Jacobian products of the outputs in `cotangents` for every floating input
             (``input NAME``) and every trained tensor (``parameter NAME``).
         supports_verb: ``(node) -> bool``: whether the lowering table takes a node natively.
+        variants: Other forms that the same package writes and builds, each under a name of its own. They are found by
+            name, and are no backends beside this one.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Converter:
     tensor_verb: str = ""
     gradients_verb: str = ""
     supports_verb: str = ""
+    variants: tuple[Converter, ...] = ()
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -177,7 +180,7 @@ def converters() -> dict[str, Converter]:
 
 
 def converter(name: str) -> Converter:
-    """The converter called `name`.
+    """The converter, or the variant of one, called `name`.
 
     Raises:
         UnknownConverterError: there is none; the message lists those installed and suggests the nearest.
@@ -185,6 +188,9 @@ def converter(name: str) -> Converter:
     installed = converters()
     if name in installed:
         return installed[name]
+    variants = {variant.name: variant for owner in installed.values() for variant in owner.variants}
+    if name in variants:
+        return variants[name]
     near = difflib.get_close_matches(name, installed, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise UnknownConverterError(f"unknown converter {name!r}; installed: {', '.join(installed)}.{hint}")
