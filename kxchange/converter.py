@@ -131,15 +131,9 @@ class Converter:
         module, _, function = target.partition(":")
         return getattr(import_module(module), function)
 
-<<<<<<< HEAD
-    def _missing_for(self, verb: str) -> tuple[str, ...]:
+    def missing_for(self, verb: str) -> tuple[str, ...]:
         """What a verb needs and is not installed; recognising a file and reading bare tensors need nothing."""
         if verb in ("sniff", "tensors_verb"):
-=======
-    def missing_for(self, verb: str) -> tuple[str, ...]:
-        """What a verb needs and is not installed; recognising a file needs nothing."""
-        if verb == "sniff":
->>>>>>> validation
             return ()
         if verb == "load_verb" and self.load_requires is not None:
             return tuple(module for module in self.load_requires if find_spec(module) is None)

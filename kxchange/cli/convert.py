@@ -56,12 +56,8 @@ def command(
         import json
 
         data["report"] = json.loads(done.report.to_json())
-<<<<<<< HEAD
-    lines = [f"{source} -> {', '.join(map(str, done.files))}", describe(model), *([loaded] if loaded else [])]
-=======
     written = ", ".join(map(str, done.files)) or "nothing: the result is WRONG, and was not kept"
-    lines = [f"{source} -> {written}", describe(model)]
->>>>>>> validation
+    lines = [f"{source} -> {written}", describe(model), *([loaded] if loaded else [])]
     lines += [str(done.report)] if done.report is not None else ["not validated"]
     if done.report is not None and not done.read_back:
         lines.append("the file itself was not read back: no reader for its format is installed")

@@ -84,11 +84,11 @@ def atomic_write_bytes(
         stream.write(data)
 
 
-<<<<<<< HEAD
 def temporary_name(folder: Path) -> Path:
     """A new name in a folder that `sweep_stale_temporaries` knows."""
     return folder / f".kx-{secrets.token_hex(8)}.tmp"
-=======
+
+
 def move_into_place(fresh: Path, path: str | os.PathLike[str]) -> None:
     """Give a file or folder that is complete its final name, in the same file system, at once and durably.
 
@@ -101,20 +101,20 @@ def move_into_place(fresh: Path, path: str | os.PathLike[str]) -> None:
     """
     try:
         if not fresh.is_dir():
-            target = _target(path, follow_symlink=False)
+            target = resolve_target(path, follow_symlink=False)
             os.replace(fresh, target)
         else:
             target = Path(os.path.abspath(path))
             _replace_folder(fresh, target)
     except OSError as error:
-        raise _write_error(path, error) from error
-    _flush_folder(target)
+        raise write_error(path, error) from error
+    flush_folder(target)
 
 
 def _replace_folder(fresh: Path, target: Path) -> None:
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise WriteError(f"Cannot write {shown_path(target)}: a file or link of that name exists.")
-    previous = target.with_name(f".kx-{secrets.token_hex(8)}.tmp") if target.exists() else None
+    previous = temporary_name(target.parent) if target.exists() else None
     if previous is not None:
         os.rename(target, previous)
     try:
@@ -125,7 +125,6 @@ def _replace_folder(fresh: Path, target: Path) -> None:
         raise
     if previous is not None:
         shutil.rmtree(previous, ignore_errors=True)
->>>>>>> validation
 
 
 def sweep_stale_temporaries(folder: str | os.PathLike[str]) -> None:

@@ -21,6 +21,8 @@ from kxchange.types import DType, TensorType
 
 Choose = Callable[[int], int]
 """``choose(n)`` is a number from 0 to n - 1."""
+FIXED = frozenset({"searchsorted"})
+"""Ops whose operands are taken as they are: they must be sorted."""
 INPUT_SIZE = 24
 """Elements of every input."""
 
@@ -47,7 +49,7 @@ class RandomGraph:
         arrays = sample.arrays(DType.FLOAT32)
         with emitting(f"{len(self.applied)}.{sample.op}"):
             operands = [
-                None if operand is None or array is None else self._operand(operand, array)
+                None if operand is None or array is None else self._operand(operand, array, fixed=sample.op in FIXED)
                 for operand, array in zip(sample.operands, arrays, strict=True)
             ]
             try:
@@ -66,9 +68,9 @@ class RandomGraph:
         entries = [entry for entry in self._parameters if entry.name in read]
         return Model({"main": Function(graph, tuple(f"y{n}" for n in range(len(outputs))))}, entries)
 
-    def _operand(self, operand: Operand, array: Array) -> Value:
+    def _operand(self, operand: Operand, array: Array, *, fixed: bool) -> Value:
         """An earlier value, a new input, or the sample's own numbers as a weight."""
-        if operand.dtype is not None or array.size == 0 or not np.all(np.isfinite(array)) or not self._choose(4):
+        if fixed or operand.dtype is not None or array.size == 0 or not self._choose(4):
             return self._weight(array)
         earlier = [value for value in self.values if value.dtype is DType.FLOAT32 and count(value)]
         if earlier and self._choose(5):

@@ -97,7 +97,8 @@ def convert(
         if is_kx:
             model.evidence = [report.evidence()]
             files = save(model, fresh / path.name, to=to, **options)
-        row = read_back(model, fresh / path.name, truth, source_outputs(model.origin, model, truth, function)[0])
+        own = source_outputs(model.origin, model, truth, function)[0]
+        row = read_back(model, main_file(fresh, path, files), truth, own)
         report.rows += [row] if row is not None else []
         written = [] if report.verdict is Verdict.WRONG else publish(fresh, path, files)
         return Conversion(title, written, report, model, row is not None)
@@ -137,12 +138,18 @@ def publish(fresh: Path, path: Path, files: Sequence[Path]) -> list[Path]:
         WriteError: something that is no such model stands there; it is intact.
     """
     folder = Path(os.path.abspath(path)).parent
-    entries = sorted(fresh.iterdir(), key=lambda entry: (entry.name == path.name, entry.name))
+    last = main_file(fresh, path, files).name
+    entries = sorted(fresh.iterdir(), key=lambda entry: (entry.name == last, entry.name))
     for entry in entries:
         refuse_other_folder(entry, folder / entry.name)
     for entry in entries:
         move_into_place(entry, folder / entry.name)
     return [path.parent / file.relative_to(fresh) for file in map(Path, files)]
+
+
+def main_file(fresh: Path, path: Path, files: Sequence[Path]) -> Path:
+    """What is opened: the target itself, or the index of shards."""
+    return fresh / path.name if (fresh / path.name).exists() else Path(files[0])
 
 
 def refuse_other_folder(fresh: Path, target: Path) -> None:

@@ -118,6 +118,7 @@ def judge_output(
     """One output over all cases."""
     finding = Finding(name)
     pooled: list[tuple[float, float]] = []
+    count = 0
     for number, (found, right) in enumerate(zip(outputs, (case[name] for case in truth.outputs), strict=True)):
         label = truth.cases[number].label
         if name not in found:
@@ -136,11 +137,12 @@ def judge_output(
         finding.relative = max(finding.relative, gap.relative)
         if right.size < SMALL:
             pooled.append(ratios)
+            count += right.size
         else:
             note_ratios(finding, ratios, label, gap)
     if pooled:
         rms = math.sqrt(sum(ratio * ratio for ratio, _ in pooled) / len(pooled))
-        note_ratios(finding, (rms, max(m for _, m in pooled)), f"{len(pooled)} cases pooled", None)
+        note_ratios(finding, (rms, max(m for _, m in pooled)), f"{len(pooled)} cases pooled", None, few=count < SMALL)
     return finding
 
 
@@ -173,17 +175,19 @@ def divide(error: float, allowed: float) -> float:
     return error / allowed if allowed else math.inf
 
 
-def note_ratios(finding: Finding, ratios: tuple[float, float], label: str, gap: Distance | None) -> None:
+def note_ratios(
+    finding: Finding, ratios: tuple[float, float], label: str, gap: Distance | None, *, few: bool = False
+) -> None:
     """Keep the largest ratios and judge them."""
     ratio, maximum = ratios
     if ratio >= finding.ratio and gap is not None:
         finding.worst = worst_element(gap)
     finding.ratio, finding.maximum_ratio = max(finding.ratio, ratio), max(finding.maximum_ratio, maximum)
-    verdict = judge_ratio(ratio, maximum)
+    verdict = judge_ratio(ratio, maximum, few=few)
     if verdict is not Verdict.SAME:
-        finding.fail(
-            verdict, f"error is {ratio:.1f} x the source's own (limit 3), {maximum:.1f} x in max norm (8)", label
-        )
+        limit = f"limit {MAXIMUM_LIMIT if few else RATIO_LIMIT:g}"
+        text = f"error is {ratio:.1f} x the source's own ({limit}), {maximum:.1f} x in max norm ({MAXIMUM_LIMIT:g})"
+        finding.fail(verdict, text, label)
 
 
 def judge_exact(

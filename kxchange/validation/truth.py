@@ -38,6 +38,10 @@ class Truth:
     """What one function of a model should give, case by case.
 
     Attributes:
+        model: In its own dtypes.
+        native: In those that accuracy is judged in.
+        wide: In float64.
+        cases: The inputs.
         outputs: Float64 outputs per case, by output name.
         reference: The NumPy reference in the model's own dtypes, per case.
     """
@@ -47,9 +51,9 @@ class Truth:
         self.native = retype(model, DType(dtype)) if dtype else model
         self.cases = cases
         self.function_name = function
-        self._wide = retype(model, DType.FLOAT64)
-        self.rankings = find_rankings(self._wide.function(function))
-        self.outputs, self.scores = self._run(self._wide, [widen(case.inputs) for case in cases])
+        self.wide = retype(model, DType.FLOAT64)
+        self.rankings = find_rankings(self.wide.function(function))
+        self.outputs, self.scores = self._run(self.wide, [widen(case.inputs) for case in cases])
         self.reference, self.native_scores = self._run(self.native, [self.native_inputs(case) for case in cases])
 
     def native_inputs(self, case: Case) -> dict[str, Array]:
@@ -119,9 +123,9 @@ class Truth:
         return {}
 
     def _noisy(self, number: int, unit: float, draws: int) -> Iterator[dict[str, Array]]:
-        entry = self._wide.function(self.function_name)
+        entry = self.wide.function(self.function_name)
         inputs = self.wide_inputs(self.cases[number])
-        held = {name: self._wide.array(name) for name in self._wide.parameters}
+        held = {name: self.wide.array(name) for name in self.wide.parameters}
         for draw in range(draws):
             rng = np.random.default_rng([draw, number])
             arrays = evaluate_noisy(entry.graph, [inputs[n] for n in entry.input_names], held, unit, rng)

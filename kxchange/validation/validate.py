@@ -10,7 +10,8 @@ from kxchange.converter import converter
 from kxchange.errors import InputError, KxchangeError
 from kxchange.hub import load
 from kxchange.model import Array, Model
-from kxchange.validation.cases import make_cases
+from kxchange.validation.cases import given_cases, make_cases
+from kxchange.validation.coverage import measure_coverage
 from kxchange.validation.gradients import gradient_cases, judge_gradients
 from kxchange.validation.job import FLOAT64, NATIVE, Outcome, Result
 from kxchange.validation.judge import Finding, judge_accuracy, judge_function
@@ -42,6 +43,8 @@ def validate(
     gradients: bool = False,
     depth: bool = False,
     truth: Truth | None = None,
+    inputs: Sequence[Mapping[str, Array]] = (),
+    coverage: bool = True,
 ) -> Report:
     """Prove that a model computes the same on every backend, or show where it does not.
 
@@ -63,15 +66,17 @@ def validate(
         gradients: Compare vector-Jacobian products with fixed cotangents, in float64, on the backends that have them.
         depth: Measure the error of every inner value too, for the plot in the page.
         truth: Of the same model, cases and dtype, where the caller has computed it already.
+        inputs: Cases of the caller's own, arrays by input name; they come before the generated ones.
+        coverage: Measure which parameters and outputs the cases can show a fault of.
 
     Returns:
         The report; `report.ok`, `report.verdicts`, `report.to_json()`.
     """
     subject = model if isinstance(model, Model) else load(model)
     source = subject.origin
-    truth = truth or Truth(
-        subject, make_cases(subject, count=cases, seed=seed, function=function), function=function, dtype=dtype
-    )
+    given = [*given_cases(subject.function(function), inputs)]
+    made = [] if truth else [*given, *make_cases(subject, count=cases, seed=seed, function=function)]
+    truth = truth or Truth(subject, made, function=function, dtype=dtype)
     targets = choose_targets(backends)
     runs = Runs(processes, pythons or {}, timeout, progress)
     products = gradient_cases(truth, seed) if gradients else []
@@ -90,7 +95,8 @@ def validate(
     settings = {"cases": cases, "seed": seed, "dtype": dtype or "native", "function": function or "main"}
     settings |= {"gradients": True} if gradients else {}
     title = str(model) if not isinstance(model, Model) else str(subject.provenance.get("name", "model"))
-    return Report(title, rows, [case.label for case in truth.cases], label, settings)
+    covered = measure_coverage(truth) if coverage else None
+    return Report(title, rows, [case.label for case in truth.cases], label, settings, covered)
 
 
 def look_inside(row: Row, result: Result, truth: Truth, prepare: Prepare, bisect: bool, depth: bool) -> None:

@@ -61,10 +61,16 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return next((verdict for verdict in _ORDER if verdict in found), Verdict.UNVERIFIED)
 
 
-def judge_ratio(ratio: float, maximum_ratio: float) -> Verdict:
-    """The verdict on a backend's error in units of what is allowed to the source."""
+def judge_ratio(ratio: float, maximum_ratio: float, *, few: bool = False) -> Verdict:
+    """The verdict on a backend's error in units of what is allowed to the source.
+
+    Args:
+        ratio: In RMSE.
+        maximum_ratio: In max norm.
+        few: Whether so few numbers stand behind it that their RMSE is as uncertain as a single error.
+    """
     if not (ratio == ratio and maximum_ratio == maximum_ratio):
         return Verdict.WRONG
-    if ratio <= RATIO_LIMIT and maximum_ratio <= MAXIMUM_LIMIT:
+    if ratio <= (MAXIMUM_LIMIT if few else RATIO_LIMIT) and maximum_ratio <= MAXIMUM_LIMIT:
         return Verdict.SAME
     return Verdict.SUSPECT if ratio <= RATIO_WRONG and maximum_ratio <= MAXIMUM_LIMIT * 3 else Verdict.WRONG

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +62,7 @@ def network(name: str, *, faulty: bool) -> Model:
     return Model({"main": Function(graph, ("y",))}, net.parameters)
 
 
-def trap() -> object:
+def trap() -> AbstractContextManager[None]:
     return emitting("trap")
 
 
