@@ -125,9 +125,9 @@ def test_the_wire_is_the_clients():
     compared: set[str] = set()
 
     def compare(ours, theirs) -> None:
-        if ours.name in compared:
+        if ours.full_name in compared:
             return
-        compared.add(ours.name)
+        compared.add(ours.full_name)
         for field in ours.fields:
             match = theirs.fields_by_name[field.name]
             assert (match.number, match.type, match.is_repeated) == (field.number, field.type, field.is_repeated)
