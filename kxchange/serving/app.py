@@ -32,6 +32,8 @@ from kxchange.serving.rest_codec import BINARY_TYPE, HEADER_LENGTH, JSON_TYPE, d
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 EXTENSIONS = ("binary_tensor_data", "statistics", "model_repository")
+POLICY = b"default-src 'self' 'unsafe-inline'; img-src 'self' blob:; frame-ancestors 'none'"
+"""The page loads nothing from elsewhere and is shown in no other."""
 LARGE = 64 * 1024
 """Bytes from which an output is sent as a piece of its own instead of being copied behind the JSON."""
 
@@ -227,7 +229,7 @@ class App:
         from kxchange.serving.page import render
 
         type, body = render(self.state, call.path)
-        return Response(pieces=[body], type=type)
+        return Response(pieces=[body], type=type, headers=[(b"content-security-policy", POLICY)])
 
     def _method(self, call: Call, allowed: str) -> None:
         if call.method != allowed:
