@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from kxchange.converter import Converter, converter, converters
-from kxchange.errors import CaptureError, FormatError, InputError, KxchangeError, LimitError, UnknownFormatError
+from kxchange.errors import (
+    CaptureError,
+    FormatError,
+    InputError,
+    KxchangeError,
+    LimitError,
+    NoArchitectureError,
+    UnknownFormatError,
+)
 from kxchange.model import Array, Model
 
 HEAD = 4096
@@ -75,11 +83,32 @@ def recognise(path: Path) -> Converter | None:
             return candidate
     if path.suffix == ".kx":
         return None  # its own reader says best what is wrong with it
+    _refuse_bare_tensors(path)
     known = sorted({suffix for c in converters().values() for suffix in c.suffixes} | {".kx"})
     kind = foreign_kind(head[:PREFIX_BYTES])
     raise UnknownFormatError(
         f"no installed converter recognises {str(path)!r} by its content{f': it is {kind}' if kind else ''} (formats "
         f"written here: {', '.join(known)}). kx backends lists the converters and what each one reads."
+    )
+
+
+def _refuse_bare_tensors(path: Path) -> None:
+    """Say what to do with a file of weights.
+
+    Raises:
+        NoArchitectureError: `path` holds tensors and no architecture.
+        FormatError: It is a file of tensors, but not a sound one.
+    """
+    from kxchange.weight_files import read_weights
+
+    try:
+        count = len(read_weights(path))
+    except UnknownFormatError:
+        return
+    raise NoArchitectureError(
+        f"{path.name} holds {count} tensors and no architecture. Capture or load the architecture first: "
+        f"model = kx.capture(module, *example_inputs), then model, report = kx.load_weights(model, {path.name!r}); on "
+        f"the command line kx convert package.module:attribute TARGET --weights {path.name}. kx inspect lists them."
     )
 
 

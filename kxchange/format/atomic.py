@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import stat
 import time
 from collections.abc import Generator
@@ -86,6 +87,44 @@ def atomic_write_bytes(
 def temporary_name(folder: Path) -> Path:
     """A new name in a folder that `sweep_stale_temporaries` knows."""
     return folder / f".kx-{secrets.token_hex(8)}.tmp"
+
+
+def move_into_place(fresh: Path, path: str | os.PathLike[str]) -> None:
+    """Give a file or folder that is complete its final name, in the same file system, at once and durably.
+
+    Args:
+        fresh: What was written, under a temporary name.
+        path: The final name; a file there is replaced by a file, a folder by a folder.
+
+    Raises:
+        WriteError: Something else stands there, or the rename failed; what stood there is intact.
+    """
+    try:
+        if not fresh.is_dir():
+            target = resolve_target(path, follow_symlink=False)
+            os.replace(fresh, target)
+        else:
+            target = Path(os.path.abspath(path))
+            _replace_folder(fresh, target)
+    except OSError as error:
+        raise write_error(path, error) from error
+    flush_folder(target)
+
+
+def _replace_folder(fresh: Path, target: Path) -> None:
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise WriteError(f"Cannot write {shown_path(target)}: a file or link of that name exists.")
+    previous = temporary_name(target.parent) if target.exists() else None
+    if previous is not None:
+        os.rename(target, previous)
+    try:
+        os.rename(fresh, target)
+    except OSError:
+        if previous is not None:
+            os.rename(previous, target)
+        raise
+    if previous is not None:
+        shutil.rmtree(previous, ignore_errors=True)
 
 
 def sweep_stale_temporaries(folder: str | os.PathLike[str]) -> None:
