@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from kxchange.converter import Converter as Converter
     from kxchange.converter import converters as converters
     from kxchange.errors import KxchangeError as KxchangeError
+    from kxchange.functions import join as join
     from kxchange.hub import capture as capture
     from kxchange.hub import load as load
     from kxchange.hub import run as run
@@ -34,6 +35,7 @@ _HOMES = {
     "capture": "kxchange.hub",
     "convert": "kxchange.validation.convert",
     "converters": "kxchange.converter",
+    "join": "kxchange.functions",
     "load": "kxchange.hub",
     "run": "kxchange.hub",
     "save": "kxchange.hub",

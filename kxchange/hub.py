@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from kxchange.converter import Converter, converter, converters
-from kxchange.errors import CaptureError, InputError, NoArchitectureError, UnknownFormatError
+from kxchange.errors import (
+    CaptureError,
+    FormatError,
+    InputError,
+    KxchangeError,
+    LimitError,
+    NoArchitectureError,
+    UnknownFormatError,
+)
 from kxchange.model import Array, Model
 
 HEAD = 4096
@@ -32,12 +41,33 @@ def load(path: str | PathLike[str], **options: Any) -> Model:
         path = index  # a sharded model answers to the name it would have as one file
     if not path.exists():
         raise InputError(f"there is no file or folder {str(path)!r}. Check the path.")
-    reader = recognise(path)
-    if reader is None:
-        from kxchange.format.model_file import load_model
+    with _typed(path):
+        reader = recognise(path)
+        if reader is None:
+            from kxchange.format.model_file import load_model
 
-        return load_model(path, **options)
-    return reader.load(path, **options)
+            return load_model(path, **options)
+        return reader.load(path, **options)
+
+
+@contextmanager
+def _typed(path: Path) -> Generator[None]:
+    """A damaged file can fail in a reader's own code or in a library below it: that is a refusal, too."""
+    try:
+        yield
+    except KxchangeError:
+        raise
+    except MemoryError as error:
+        raise LimitError(f"{str(path)!r} cannot be read: there is not enough memory for what it asks for.") from error
+    except OSError as error:
+        raise FormatError(f"{str(path)!r} cannot be read: {error.strerror or error}.") from error
+    except Exception as error:
+        from kxchange.format.names import shown
+
+        raise FormatError(
+            f"{str(path)!r} cannot be read ({type(error).__name__}: {shown(str(error))}): it is damaged, or a case "
+            "that kxchange does not know. If other programs open it, please report it."
+        ) from error
 
 
 def recognise(path: Path) -> Converter | None:

@@ -24,7 +24,7 @@ from kxchange.format.limits import (
     check_limit,
 )
 from kxchange.format.names import check_name, shown, shown_path
-from kxchange.format.records import fields_of
+from kxchange.format.records import fields_of, texts
 from kxchange.format.shard_names import check_shard_name
 
 SHARD_FEATURE = "shard"
@@ -88,6 +88,7 @@ def read_index(path: str | os.PathLike[str]) -> Index:
     shards = _shards(record["shards"], what)
     weight_map: dict[str, Any] = record["weight_map"]
     check_limit(len(weight_map), MAX_TENSORS, f"{source}: tensors")
+    texts(list(weight_map.values()), f"{what}: weight_map")
     files = {row.file for row in shards}
     for name, file in weight_map.items():
         check_name(name, f"{source}: tensor name")

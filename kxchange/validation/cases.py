@@ -144,7 +144,7 @@ def candidate_sizes(names: Sequence[str], example: Mapping[str, int]) -> Iterato
 def is_feasible(model: Model, entry: Function, dims: Mapping[str, int]) -> bool:
     """Whether the sizes fit every constraint and leave every tensor of the graph with at least one element."""
     try:
-        if not all(constraint.holds(dims) for constraint in model.constraints):
+        if not all(c.holds(dims) for c in model.constraints if c.symbols <= dims.keys()):
             return False
         types: Iterable[TensorType] = itertools.chain(
             (value.type for value in entry.graph.inputs),
