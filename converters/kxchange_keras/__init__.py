@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kxchange.converter import Converter
+from kxchange.converter import Converter, Variant
 
 converter = Converter(
     name="keras",
@@ -21,4 +21,10 @@ converter = Converter(
     capture_verb="kxchange_keras.capture:capture",
     source_verb="kxchange_keras.source:run_source",
     tensor_verb="kxchange_keras.source:to_tensor",
+    variants=(
+        Variant(),
+        Variant("tensorflow", environment={"KERAS_BACKEND": "tensorflow"}, requires=("tensorflow",)),
+        Variant("jax", environment={"KERAS_BACKEND": "jax"}, requires=("jax",)),
+        Variant("torch", environment={"KERAS_BACKEND": "torch"}, requires=("torch",)),
+    ),
 )
