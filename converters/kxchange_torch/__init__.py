@@ -21,4 +21,5 @@ converter = Converter(
     tensor_verb="kxchange_torch.source:to_tensor",
     gradients_verb="kxchange_torch.gradients:gradients",
     weights_verb="kxchange_torch.source:held_weights",
+    run_file_verb="kxchange_torch.run_file:run_file",
 )

@@ -15,12 +15,14 @@ from torch.export import ExportedProgram
 
 from kxchange.errors import CaptureError
 from kxchange.model import Model
+from kxchange.passes.native_parameters import restored_parameters
 from kxchange_torch.boundary_in import unsafe_sizes
 from kxchange_torch.containers_in import require_no_baked_sizes
 from kxchange_torch.dims_in import DimPlan, enlarge, plan_dims
 from kxchange_torch.exporting import Findings, export
 from kxchange_torch.inputs_in import Origin, bind_examples, name_positional
 from kxchange_torch.methods_in import capture_methods
+from kxchange_torch.module import BuiltModule
 from kxchange_torch.parameters_in import ParameterTable, module_tensors, program_tensors
 from kxchange_torch.program_in import ProgramLift
 
@@ -82,6 +84,8 @@ def capture(
         lift = _with_whole_loops(lifted) or lift
     model = lift.model(_describe(source))
     model.constraints += tuple(unsafe_sizes(model, module, examples, plan, lift.guards))
+    if isinstance(module, BuiltModule) and any(name != layout.name for name, layout in module.kx_layouts.items()):
+        model = restored_parameters(model, module.kx_layouts)
     model.origin = Origin(module, examples)
     return model
 

@@ -85,4 +85,5 @@ def held_weights(model: Model) -> dict[str, Array]:
     module = build(model, check=False)
     held: dict[str, torch.Tensor] = dict(module.named_parameters(remove_duplicate=False))
     held |= dict(module.named_buffers(remove_duplicate=False))
-    return {name: to_array(held[key]) for name, key in module.kx_names.items() if key in held}
+    layouts = module.kx_layouts
+    return {name: layout.back(to_array(held[layout.name])) for name, layout in layouts.items() if layout.name in held}
