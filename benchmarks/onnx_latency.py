@@ -147,7 +147,9 @@ def compare(name: str, folder: Path) -> float:
             s.run(None, feed)
             times[which].append(time.perf_counter() - start)
     mine, other = min(times[0]) * 1e3, min(times[1]) * 1e3
-    print(f"{name:12} ours {mine:8.2f} ms   torch.onnx.export {other:8.2f} ms   ratio {mine / other:.2f}   {gap:.1e} apart")
+    print(
+        f"{name:12} ours {mine:8.2f} ms   torch.onnx.export {other:8.2f} ms   ratio {mine / other:.2f}   {gap:.1e} apart"
+    )
     return mine / other
 
 

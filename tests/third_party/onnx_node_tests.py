@@ -145,11 +145,10 @@ def _runtime_outputs(session: Any, inputs: Sequence[Any]) -> list[Any]:
     feeds = {item.name: value for item, value in zip(wanted, inputs, strict=False) if value is not None}
     if all(_is_plain(item.type) for item in (*wanted, *session.get_outputs())):
         return _flat(session.run(None, feeds))
-    dtypes = {
-        name: DType.of(helper_dtype(name)) for name in {item.type[7:-1] for item in session.get_outputs()}
-    }
+    dtypes = {name: DType.of(helper_dtype(name)) for name in {item.type[7:-1] for item in session.get_outputs()}}
     values = {
-        name: value if isinstance(value, ort.OrtValue) else _ort_value(np.asarray(value)) for name, value in feeds.items()
+        name: value if isinstance(value, ort.OrtValue) else _ort_value(np.asarray(value))
+        for name, value in feeds.items()
     }
     results = session.run_with_ort_values([item.name for item in session.get_outputs()], values)
     return [_array(value, dtypes[item.type[7:-1]]) for value, item in zip(results, session.get_outputs(), strict=True)]
