@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 @click.option("--timeout", default=900.0, show_default=True, help="Seconds for one backend.")
 @click.option("--python", "pythons", multiple=True, metavar="BACKEND=PATH", help="Interpreter for one backend.")
 @click.option("--grad", is_flag=True, help="Compare gradients of every parameter and input, too.")
+@click.option("--train-step", "steps", default=0, metavar="N", help="Compare parameters after N steps of training.")
+@click.option("--optimizer", type=click.Choice(["sgd", "adam", "adamw"]), default="sgd", show_default=True)
 @click.option("--round-trip", is_flag=True, help="Through every backend and back, instead.")
 @click.option("--matrix", is_flag=True, help="With --round-trip: on through every second backend, too.")
 @click.option("--bisect/--no-bisect", default=True, show_default=True, help="Find the first node that is wrong.")
@@ -46,6 +48,8 @@ def command(
     timeout: float,
     pythons: tuple[str, ...],
     grad: bool,
+    steps: int,
+    optimizer: str,
     round_trip: bool,
     matrix: bool,
     bisect: bool,
@@ -66,11 +70,7 @@ def command(
     kx validate net.kx --grad --report report.html
     kx validate net.kx --input samples.npz
     """
-    check_options(against, round_trip, grad, dtype, function)
-    if page is not None:
-        from kxchange.validation.page import require_jinja2
-
-        require_jinja2()  # before minutes of work, not after
+    check_options(against, round_trip, grad or bool(steps), dtype, function, page)
     model = read_source(source, dynamic, inputs)
     common = {"cases": cases, "seed": seed}
     if against is not None:
@@ -80,6 +80,7 @@ def command(
         report = go_round(model, backends, matrix=matrix, **common)
     else:
         settings = {"dtype": dtype or "", "function": function, "timeout": timeout, "bisect": bisect, **common}
+        settings |= {"train_steps": steps, "optimizer": optimizer}
         settings |= {"gradients": grad, "depth": page is not None, "inputs": own_samples(inputs)}
         report = prove(model, backends, pythons, settings, show_progress=not quiet and not as_json)
     write_files(report, repro, page, junit)
@@ -94,8 +95,14 @@ def own_samples(inputs: tuple[str, ...]) -> list[Any]:
     return [case for text in inputs if is_samples(text) for case in read_samples(text)]
 
 
-def check_options(against: str | None, round_trip: bool, grad: bool, dtype: str | None, function: str | None) -> None:
-    """Refuse options that would be ignored."""
+def check_options(
+    against: str | None, round_trip: bool, grad: bool, dtype: str | None, function: str | None, page: str | None
+) -> None:
+    """Refuse options that would be ignored, and a page that could not be written: before minutes of work, not after."""
+    if page is not None:
+        from kxchange.validation.page import require_jinja2
+
+        require_jinja2()
     ignored = {"--grad": grad, "--dtype": dtype, "--round-trip": against and round_trip}
     ignored |= {"--function": round_trip and function}
     mode = "--against" if against else "--round-trip" if round_trip else ""

@@ -15,6 +15,7 @@ from kxchange.model import Array, Function
 NATIVE = "native"
 FLOAT64 = "float64"
 GRADIENTS = "gradients"
+TRAINING = "training"
 PROFILES = (NATIVE, FLOAT64)
 """The model in its own dtypes, and the same model with every float in float64; gradients are an extra, in float64."""
 COTANGENT = "cotangent "
@@ -34,6 +35,7 @@ class Job:
         profiles: Which profiles to run.
         weights: Whether to compare the weights too.
         label: Of the row in the report.
+        training: Optimizer and number of steps, where they are asked for.
         environment: Variables of the process.
     """
 
@@ -46,6 +48,7 @@ class Job:
     weights: bool = True
     label: str = ""
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def write(self, folder: Path) -> None:
         """Store the job in its folder."""
@@ -96,7 +99,7 @@ class Result:
 def case_names(entry: Function, profile: str) -> list[str]:
     """Names of the arrays of a case: the inputs, and for gradients a cotangent per floating output."""
     cotangents = [COTANGENT + name for name, type in entry.output_types.items() if type.dtype.is_floating]
-    return [*entry.input_names, *(cotangents if profile == GRADIENTS else [])]
+    return [*entry.input_names, *(cotangents if profile in (GRADIENTS, TRAINING) else [])]
 
 
 def write_cases(path: Path, cases: Sequence[Mapping[str, Array]]) -> None:

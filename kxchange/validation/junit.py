@@ -10,7 +10,7 @@ from kxchange.errors import WriteError
 from kxchange.validation.report import Report, Row
 from kxchange.validation.verdict import Verdict
 
-QUESTIONS = ("weights", "function", "accuracy", "gradients")
+QUESTIONS = ("weights", "function", "accuracy", "gradients", "training")
 FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML cannot hold, not even escaped."""
 

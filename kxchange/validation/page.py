@@ -46,7 +46,7 @@ def render_page(report: Report) -> str:
     return template.render(
         report=report,
         scientific=scientific,
-        asked=any(row.gradients for row in report.rows),
+        asked=[name for name in ("gradients", "training") if any(getattr(row, name) for row in report.rows)],
         curves=[curve for number, row in enumerate(report.rows) if (curve := make_curve(row, number)) is not None],
         decades=[(f"1e{decade}", height(10.0**decade)) for decade in range(LOWEST, HIGHEST + 1, 3)],
         size=(WIDTH, HEIGHT, LEFT, BOTTOM),

@@ -33,6 +33,7 @@ class Row:
         versions: Versions of the backend's packages.
         seconds: Time of the native and the float64 runs.
         gradients: Are the gradients the same, in float64? None where that was not asked.
+        training: Are the parameters the same after some steps of training? None where that was not asked.
         place: Where it parts from the reference, if it does.
         depth: Relative error in its own dtypes of each floating value inside, in topological order, where measured.
     """
@@ -46,14 +47,15 @@ class Row:
     versions: dict[str, str] = field(default_factory=dict[str, str])
     seconds: dict[str, float] = field(default_factory=dict[str, float])
     gradients: Verdict | None = None
+    training: Verdict | None = None
     place: Place | None = None
     depth: list[float] = field(default_factory=list[float])
 
     @property
     def verdict(self) -> Verdict:
         """The row in one word."""
-        gradients = [self.gradients] if self.gradients else []
-        return worst([self.weights, self.function, self.accuracy, *gradients]) if self.ran else Verdict.UNVERIFIED
+        more = [verdict for verdict in (self.gradients, self.training) if verdict]
+        return worst([self.weights, self.function, self.accuracy, *more]) if self.ran else Verdict.UNVERIFIED
 
     @property
     def ran(self) -> bool:
@@ -158,6 +160,7 @@ class Report:
                 "versions": row.versions,
                 "notes": row.notes,
                 **({"gradients": row.gradients.value} if row.gradients else {}),
+                **({"training": row.training.value} if row.training else {}),
                 **({"place": f"{row.place.op} {row.place.name}".strip()} if row.place else {}),
             }
             for row in self.rows
@@ -174,10 +177,10 @@ class Report:
         return [line for line in (str(self.coverage), *self.coverage.warnings()) if line] if self.coverage else []
 
     def __str__(self) -> str:
-        asked = any(row.gradients for row in self.rows)
+        asked = [name for name in ("gradients", "training") if any(getattr(row, name) for row in self.rows)]
         head = ("backend", "verdict", "weights", "function", "accuracy", "float64", "ratio")
-        lines = [(*head, *(["gradients"] if asked else []))]
-        lines += [(*row_cells(row), *([row.gradients or "-"] if asked else [])) for row in self.rows]
+        lines = [(*head, *asked)]
+        lines += [(*row_cells(row), *(getattr(row, name) or "-" for name in asked)) for row in self.rows]
         widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
         table = [
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines

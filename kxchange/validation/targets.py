@@ -14,7 +14,7 @@ from kxchange.converter import Converter, Variant, converter, converters
 from kxchange.errors import InputError
 from kxchange.hub import save
 from kxchange.model import Array, Model
-from kxchange.validation.job import FLOAT64, GRADIENTS, NATIVE, PROFILES, Job, Result
+from kxchange.validation.job import FLOAT64, GRADIENTS, NATIVE, PROFILES, TRAINING, Job, Result
 from kxchange.validation.probe import Prepare
 from kxchange.validation.processes import TIMEOUT, run_processes
 from kxchange.validation.remote import remote_prepare
@@ -78,6 +78,7 @@ class Runs:
             NATIVE: [truth.native_inputs(case) for case in truth.cases],
             FLOAT64: [truth.wide_inputs(case) for case in truth.cases],
             GRADIENTS: products,
+            TRAINING: products[:1],
         }
         if not self.processes:
             jobs = [make_job(target, "", settings, gradients=bool(products)) for target in targets]
@@ -100,14 +101,15 @@ ELSEWHERE = "needs environment variables of its own, so a process of its own"
 
 def make_job(target: Target, path: str, settings: Mapping[str, Any], *, gradients: bool) -> Job:
     """A target's share of the work."""
-    wanted = gradients and converter(target.backend).gradients_verb
+    wanted = [GRADIENTS] if gradients and converter(target.backend).gradients_verb else []
+    wanted += [TRAINING] if wanted and settings.get("training") else []
     return Job(
         target.backend,
         path,
         label=target.label,
         options=target.variant.options,
         environment=target.variant.environment,
-        profiles=(*PROFILES, *([GRADIENTS] if wanted else [])),
+        profiles=(*PROFILES, *wanted),
         **settings,
     )
 

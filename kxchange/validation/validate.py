@@ -19,7 +19,8 @@ from kxchange.validation.placing import add_depth, add_place
 from kxchange.validation.probe import Prepare
 from kxchange.validation.processes import TIMEOUT
 from kxchange.validation.report import Report, Row, notes_of
-from kxchange.validation.targets import Runs, choose_targets
+from kxchange.validation.targets import Runs, Target, choose_targets
+from kxchange.validation.training import judge_training, optimizer_of
 from kxchange.validation.truth import Truth
 from kxchange.validation.verdict import Verdict, worst
 
@@ -45,6 +46,8 @@ def validate(
     truth: Truth | None = None,
     inputs: Sequence[Mapping[str, Array]] = (),
     coverage: bool = True,
+    train_steps: int = 0,
+    optimizer: str = "sgd",
 ) -> Report:
     """Prove that a model computes the same on every backend, or show where it does not.
 
@@ -67,36 +70,74 @@ def validate(
         depth: Measure the error of every inner value too, for the plot in the page.
         truth: Of the same model, cases and dtype, where the caller has computed it already.
         inputs: Cases of the caller's own, arrays by input name; they come before the generated ones.
+        train_steps: Compare the parameters after so many steps of training, too; gradients come with it.
+        optimizer: ``sgd``, ``adam`` or ``adamw``: one and the same rule for every backend's gradients.
         coverage: Measure which parameters and outputs the cases can show a fault of.
 
     Returns:
         The report; `report.ok`, `report.verdicts`, `report.to_json()`.
     """
     subject = model if isinstance(model, Model) else load(model)
-    source = subject.origin
-    given = [*given_cases(subject.function(function), inputs)]
-    made = [] if truth else [*given, *make_cases(subject, count=cases, seed=seed, function=function)]
-    truth = truth or Truth(subject, made, function=function, dtype=dtype)
-    targets = choose_targets(backends, processes=processes)
-    runs = Runs(processes, pythons or {}, timeout, progress)
-    products = gradient_cases(truth, seed) if gradients else []
-    results = runs.run(subject, targets, truth, {"function": function, "dtype": dtype}, products)
-    own, label = source_outputs(source, subject, truth, function)
-    rows: list[Row] = []
-    for target in targets:
-        row = judge_backend(target.label, results[target.label], truth, own, requested=backends != "all")
-        if row is not None:
-            look_inside(row, results[target.label], truth, runs.prepare(target), bisect, depth)
-            rows.append(row)
-    if source is not None:
-        rows.insert(0, judge_source(source, subject, truth, function, own))
-    if gradients:
-        judge_gradients(rows, results, truth, products)
+    truth = truth or make_truth(subject, inputs, cases, seed, function, dtype)
+    targets, runs = choose_targets(backends, processes=processes), Runs(processes, pythons or {}, timeout, progress)
+    training: dict[str, Any] = {"optimizer": optimizer, "steps": train_steps} if train_steps else {}
+    optimizer_of(optimizer)
+    products = gradient_cases(truth, seed) if gradients or training else []
+    asked = {"function": function, "dtype": dtype, "training": training}
+    results = runs.run(subject, targets, truth, asked, products)
+    own, label = source_outputs(subject.origin, subject, truth, function)
+    rows = judge_targets(targets, results, truth, own, runs, backends != "all", bisect, depth)
+    if subject.origin is not None:
+        rows.insert(0, judge_source(subject.origin, subject, truth, function, own))
+    judge_slopes(rows, results, truth, products, training)
     settings = {"cases": cases, "seed": seed, "dtype": dtype or "native", "function": function or "main"}
-    settings |= {"gradients": True} if gradients else {}
+    settings |= ({"gradients": True} if products else {}) | ({"training": training} if training else {})
     title = str(model) if not isinstance(model, Model) else str(subject.provenance.get("name", "model"))
     covered = measure_coverage(truth) if coverage else None
     return Report(title, rows, [case.label for case in truth.cases], label, settings, covered)
+
+
+def make_truth(
+    model: Model, inputs: Sequence[Mapping[str, Array]], cases: int, seed: int, function: str | None, dtype: str
+) -> Truth:
+    """The yardstick over the caller's own cases and the generated ones."""
+    given = given_cases(model.function(function), inputs)
+    made = make_cases(model, count=cases, seed=seed, function=function)
+    return Truth(model, [*given, *made], function=function, dtype=dtype)
+
+
+def judge_targets(
+    targets: Sequence[Target],
+    results: Mapping[str, Result],
+    truth: Truth,
+    own: Sequence[Mapping[str, Array]],
+    runs: Runs,
+    requested: bool,
+    bisect: bool,
+    depth: bool,
+) -> list[Row]:
+    """One row per target; none for those that are not installed and were not asked for by name."""
+    rows: list[Row] = []
+    for target in targets:
+        row = judge_backend(target.label, results[target.label], truth, own, requested=requested)
+        if row is not None:
+            look_inside(row, results[target.label], truth, runs.prepare(target), bisect, depth)
+            rows.append(row)
+    return rows
+
+
+def judge_slopes(
+    rows: Sequence[Row],
+    results: Mapping[str, Result],
+    truth: Truth,
+    products: Sequence[Mapping[str, Array]],
+    training: Mapping[str, Any],
+) -> None:
+    """What was asked for beyond outputs: gradients, and steps of training."""
+    if products:
+        judge_gradients(rows, results, truth, products)
+    if training:
+        judge_training(rows, results, truth.model, training)
 
 
 def look_inside(row: Row, result: Result, truth: Truth, prepare: Prepare, bisect: bool, depth: bool) -> None:

@@ -20,6 +20,7 @@ from kxchange.validation.job import (
     FLOAT64,
     GRADIENTS,
     NATIVE,
+    TRAINING,
     Job,
     Outcome,
     Result,
@@ -59,9 +60,11 @@ def run_job(job: Job, model: Model, cases: Mapping[str, Sequence[Mapping[str, Ar
     except MissingBackendError as error:
         return Result(error=str(error), missing=True)
     dtypes = {NATIVE: job.dtype, FLOAT64: DType.FLOAT64.value, GRADIENTS: DType.FLOAT64.value}
+    dtypes[TRAINING] = DType.FLOAT64.value
+    runs = {GRADIENTS: run_gradients, TRAINING: run_training}
     for profile in job.profiles:
         subject = retype(model, DType(dtypes[profile])) if dtypes[profile] else model
-        run = run_gradients if profile == GRADIENTS else run_profile
+        run = runs.get(profile, run_profile)
         result.outcomes[profile] = run(backend, subject, job, cases[profile])
     result.weights = compare_weights(backend, model) if job.weights else None
     return result
@@ -86,6 +89,16 @@ def run_gradients(backend: Converter, model: Model, job: Job, cases: Sequence[Ma
         return run
 
     return run_cases(prepare, cases)
+
+
+def run_training(backend: Converter, model: Model, job: Job, cases: Sequence[Mapping[str, Array]]) -> Outcome:
+    """Parameters after some steps of training."""
+    from kxchange.validation.training import train
+
+    def gradients(current: Model) -> Callable[..., dict[str, Array]]:
+        return backend.gradients(current, function=job.function, **job.options)
+
+    return run_cases(lambda: train(model, gradients, **job.training), cases)
 
 
 def run_cases(prepare: Callable[[], Runner], cases: Sequence[Mapping[str, Array]]) -> Outcome:

@@ -106,3 +106,70 @@ def test_limits():
     assert "'a' differs by 2.0e-10" in compare_gradients(one, [{"a": np.array([1.0, 2e-10]), "b": np.array([0.0])}])
     assert "inf" in compare_gradients(one, [{"a": np.array([np.nan, 0.0]), "b": np.array([0.0])}])
     assert "other tensors: b" in compare_gradients(one, [{"a": np.array([1.0, 0.0])}])
+
+
+def test_optimizers_by_hand():
+    from kxchange.validation.training import adam, adamw, sgd
+
+    x, g = np.array([1.0, -2.0]), np.array([0.5, 0.0])
+    np.testing.assert_allclose(sgd(x, g, 1, {}), [0.995, -2.0])
+    np.testing.assert_allclose(adam(x, g, 1, {}), [1 - 1e-2 * 0.5 / (0.5 + 1e-8), -2.0], rtol=1e-14)
+    np.testing.assert_allclose(adamw(x, g, 1, {})[1], -2.0 * (1 - 1e-4), rtol=1e-14)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_the_rules_are_those_of_torch(name):
+    torch = pytest.importorskip("torch")
+    from kxchange.validation.training import OPTIMIZERS
+
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=5), rng.normal(size=(20, 5))
+    tensor = torch.tensor(start, requires_grad=True)
+    options = {"weight_decay": 1e-2} if name == "adamw" else {}
+    own = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](
+        [tensor], lr=1e-2, **options
+    )
+    mine, state = start, {}
+    for step, gradient in enumerate(gradients, 1):
+        tensor.grad = torch.tensor(gradient)
+        own.step()
+        mine = OPTIMIZERS[name](mine, gradient, step, state)
+    np.testing.assert_allclose(mine, tensor.detach().numpy(), rtol=1e-12)
+
+
+@pytest.mark.torch
+@pytest.mark.jax
+def test_training_goes_the_same_way():
+    pytest.importorskip("torch")
+    pytest.importorskip("jax")
+    backends = ["numpy", "torch", "jax"]
+    report = kx.validate(network(), backends=backends, cases=1, processes=False, train_steps=3, optimizer="adam")
+    rows = {row.backend: row for row in report.rows}
+    assert report.ok, report
+    assert (rows["torch"].training, rows["jax"].training, rows["numpy"].training) == ("SAME", "SAME", None)
+    assert "epsilon" in " ".join(rows["torch"].notes)
+
+
+def test_a_backend_that_trains_elsewhere_is_found():
+    from kxchange.validation.job import TRAINING
+    from kxchange.validation.training import judge_training, train
+
+    model = retype(network(), DType.FLOAT64)
+    case = gradient_cases(Truth(model, make_cases(model, count=1, seed=0)), 0)[0]
+
+    def right(current):
+        return lambda inputs, given: by_hand(current, inputs["x"], given["y"])
+
+    def stale(current):
+        """Forgets that the weights have moved: its first step is right."""
+        return lambda inputs, given: by_hand(model, inputs["x"], given["y"])
+
+    results = {
+        name: Result({TRAINING: Outcome([train(model, gradients, "sgd", 3)(case)])})
+        for name, gradients in (("a", right), ("b", right), ("c", stale))
+    }
+    rows = [Row(name) for name in results]
+    judge_training(rows, results, model, {"optimizer": "sgd"})
+    assert [row.training for row in rows] == ["SAME", "SAME", "SUSPECT"]
+    assert "ends elsewhere: 'parameter a.w'" in " ".join(rows[2].notes)
