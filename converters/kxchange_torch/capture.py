@@ -114,6 +114,11 @@ def as_module(source: Any) -> nn.Module:
     Raises:
         CaptureError: It is nothing that can be called on tensors.
     """
+    if isinstance(source, torch.jit.ScriptModule):
+        raise CaptureError(
+            "torch cannot trace a TorchScript module, which has no Python code. Capture the nn.Module that it was made "
+            "from; kx.load_weights(model, path) takes the tensors of its archive."
+        )
     if isinstance(source, nn.Module):
         return source
     if isinstance(source, types.MethodType) and isinstance(source.__self__, nn.Module):
