@@ -9,6 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 
+class KxchangeWarning(UserWarning):
+    """Something that works, and may not be what was meant."""
+
+
 class KxchangeError(Exception):
     """Base of every deliberate error: catch this to catch them all."""
 

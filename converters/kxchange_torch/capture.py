@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import types
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from kxchange.errors import CaptureError
+from kxchange.errors import CaptureError, KxchangeWarning
 from kxchange.model import Model
 from kxchange.passes.native_parameters import restored_parameters
 from kxchange_torch.boundary_in import unsafe_sizes
@@ -25,6 +26,13 @@ from kxchange_torch.methods_in import capture_methods
 from kxchange_torch.module import BuiltModule
 from kxchange_torch.parameters_in import ParameterTable, module_tensors, program_tensors
 from kxchange_torch.program_in import ProgramLift
+
+MODAL = (
+    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout),
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
+    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
+)
+"""Layers that compute something else in training mode."""
 
 
 def capture(
@@ -67,6 +75,7 @@ def capture(
         return ProgramLift(source, table, names, plan, Findings(), allow_specialised, training).model(_describe(source))
     module = as_module(source)
     examples = bind_examples(module, args, kwargs)
+    _say_that_it_evaluates(module, training)
     plan = plan_dims(examples, dynamic)
     named = name_positional(examples.signature, examples.args) | examples.kwargs
     require_no_baked_sizes(named, plan.sizes)
@@ -105,6 +114,11 @@ def as_module(source: Any) -> nn.Module:
     Raises:
         CaptureError: It is nothing that can be called on tensors.
     """
+    if isinstance(source, torch.jit.ScriptModule):
+        raise CaptureError(
+            "torch cannot trace a TorchScript module, which has no Python code. Capture the nn.Module that it was made "
+            "from; kx.load_weights(model, path) takes the tensors of its archive."
+        )
     if isinstance(source, nn.Module):
         return source
     if isinstance(source, types.MethodType) and isinstance(source.__self__, nn.Module):
@@ -114,6 +128,24 @@ def as_module(source: Any) -> nn.Module:
     raise CaptureError(
         f"torch cannot capture a {type(source).__name__}: pass a module, a function or an exported program."
     )
+
+
+def _say_that_it_evaluates(module: nn.Module, training: bool) -> None:
+    """Warn where the module would do something else as it stands: layers in training mode whose mode matters."""
+    live = [name for name, child in module.named_modules() if child.training and _matters(child)]
+    if live and not training:
+        listed = ", ".join(repr(name) for name in live[:4]) + (f" and {len(live) - 4} more" if len(live) > 4 else "")
+        warnings.warn(
+            f"{type(module).__name__} is in training mode, and is captured as it is in evaluation mode: {listed} would "
+            "act differently. Call eval() before the capture, or pass training=True to keep dropout in the model.",
+            KxchangeWarning,
+            stacklevel=5,
+        )
+
+
+def _matters(child: nn.Module) -> bool:
+    """Whether a layer's mode changes what it gives: dropout that drops, statistics that are kept."""
+    return isinstance(child, MODAL) and bool(getattr(child, "p", 0) or getattr(child, "track_running_stats", False))
 
 
 def _calling(module: nn.Module, method: Callable[..., Any]) -> nn.Module:

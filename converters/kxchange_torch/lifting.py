@@ -253,6 +253,11 @@ def _rule(name: str) -> tuple[Callable[..., Any] | None, bool]:
     return (None, False) if entry is None else (entry.rule, True)
 
 
+def forget_rules() -> None:
+    """Look rules up anew: one was added."""
+    _rule.cache_clear()
+
+
 def bind(target: Any, rule: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sequence[Any]:
     """Arguments in schema order with defaults filled in, cut to as many as the rule takes."""
     schema = _schema(target)

@@ -81,8 +81,8 @@ def _refuse_torchscript(path: Path) -> None:
             return
     raise NoArchitectureError(
         f"{path.name} is a TorchScript archive. kxchange does not hand a foreign file's code to torch's interpreter. "
-        f"If you trust it: model = kx.capture(torch.jit.load({path.name!r}), *example_inputs). Its tensors alone can "
-        f"be read without running it: kx.load_weights(model, {path.name!r}); kx inspect lists them."
+        f"Capture the nn.Module that it was made from, then kx.load_weights(model, {path.name!r}), which reads its "
+        "tensors without running it; kx inspect lists them."
     )
 
 

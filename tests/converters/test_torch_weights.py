@@ -347,8 +347,10 @@ def test_a_torchscript_archive_gives_its_tensors_and_is_not_run() -> None:
     read = kx.read_weights(path)
     assert list(read) == list(state)
     assert all(np.array_equal(read[name].array, tensor.numpy()) for name, tensor in state.items())
-    with pytest.raises(NoArchitectureError, match=r"TorchScript.*torch\.jit\.load"):
+    with pytest.raises(NoArchitectureError, match="TorchScript.*load_weights"):
         kx.load(path)
+    with pytest.raises(kx.KxchangeError, match=r"nn\.Module that it was made from"):
+        kx.capture(torch.jit.load(path), torch.randn(2, 3, 64, 64))
 
 
 @pytest.mark.hf
