@@ -1,7 +1,7 @@
 # Every target works from a fresh clone: it makes a private .venv with the pinned versions first, once.
 PYTHON    ?= $(shell for p in python3.11 python3 python; do \
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' >/dev/null 2>&1 && echo "$$p" && break; done)
-EXTRAS    ?= torch,onnx,jax,tensorflow,keras,report,dev
+EXTRAS    ?= torch,onnx,jax,tensorflow,keras,report,serve,dev
 PIP_FLAGS ?=
 ARGS      ?=
 

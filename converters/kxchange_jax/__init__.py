@@ -25,6 +25,7 @@ converter = Converter(
     ),
     sniff="kxchange_jax.folder:sniff",
     load_verb="kxchange_jax.load:load",
+    tensors_verb="kxchange_jax.weights_in:tensors",
     save_verb="kxchange_jax.save:save",
     build_verb="kxchange_jax.build:build",
     capture_verb="kxchange_jax.capture:capture",
@@ -34,5 +35,5 @@ converter = Converter(
     tensor_verb="kxchange_jax.source:to_tensor",
     gradients_verb="kxchange_jax.gradients:gradients",
     weights_verb="kxchange_jax.checking:held_weights",
-    variants=(flax,),
+    forms=(flax,),
 )

@@ -195,7 +195,9 @@ def _shift(x1: ir.Value, x2: ir.Value, direction: str) -> ir.Value:
 
 @TABLE.rule("astype")
 def _(x: ir.Value, *, dtype: DType) -> ir.Value:
-    return x if type_of(x).dtype is dtype else emit("Cast", x, to=data_type(dtype))
+    # An overflow is infinite, or NaN where there is no infinity; ONNX's own default is the greatest value.
+    saturate = 0 if dtype.is_floating and dtype.bits == 8 else None
+    return x if type_of(x).dtype is dtype else emit("Cast", x, to=data_type(dtype), saturate=saturate)
 
 
 @TABLE.rule("bitcast", when=since(26))

@@ -11,9 +11,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from kxchange.dims import DimExpr, evaluate
 from kxchange.errors import CaptureError
+from kxchange_torch.containers_in import register_containers
 from kxchange_torch.dims_in import DimPlan, dynamic_shapes
 from kxchange_torch.inputs_in import Examples
 from kxchange_torch.private import (
@@ -24,9 +26,9 @@ from kxchange_torch.private import (
     keeping_associative_scans,
     keeping_recurrent_layers,
     keeping_user_frames,
+    nested,
     recording_questions,
     recording_user_lines,
-    unflatten,
 )
 from kxchange_torch.questions import asking_no_values
 from kxchange_torch.sources_in import is_framework, relative_file
@@ -118,6 +120,32 @@ def export(
     Raises:
         CaptureError: torch cannot export it; says which line of the user's code, and why.
     """
+    try:
+        return _export(module, examples, plan, findings, compiling)
+    except Exception as error:  # torch raises whatever went wrong inside; all of it means "not exportable"
+        cause = error
+        if register_containers(_outputs(module, examples)):
+            try:
+                return _export(module, examples, plan, findings, compiling)
+            except Exception as second:
+                cause = second
+        raise CaptureError(explain(module, cause)) from cause
+
+
+def _outputs(module: nn.Module, examples: Examples) -> Any:
+    """What the module gives for the examples; None where it fails."""
+    call = examples.with_tensors({leaf.name: leaf.value.clone() for leaf in examples.leaves if leaf.is_tensor})
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    try:
+        with evaluation_mode(module), torch.no_grad(), _quiet():
+            return functional_call(module, buffers, call.args, call.kwargs)
+    except Exception:  # the export's own error says more
+        return None
+
+
+def _export(
+    module: nn.Module, examples: Examples, plan: DimPlan, findings: Findings, compiling: bool
+) -> torch.export.ExportedProgram:
     shapes = _nested_shapes(examples, plan)
     conditions = (
         evaluation_mode(module),
@@ -133,18 +161,13 @@ def export(
     with ExitStack() as stack:
         for condition in conditions:
             stack.enter_context(condition)
-        try:
-            return torch.export.export(
-                module, examples.args, examples.kwargs, dynamic_shapes=shapes or None, strict=False
-            )
-        except Exception as error:  # torch raises whatever went wrong inside; all of it means "not exportable"
-            raise CaptureError(explain(module, error)) from error
+        return torch.export.export(module, examples.args, examples.kwargs, dynamic_shapes=shapes or None, strict=False)
 
 
 def _nested_shapes(examples: Examples, plan: DimPlan) -> Any:
     """The axes' specs in the shape of `forward`'s arguments."""
     specs = dynamic_shapes(examples, plan)
-    args, kwargs = unflatten(specs, flatten((examples.args, examples.kwargs))[1])
+    args, kwargs = nested(iter(specs), flatten((examples.args, examples.kwargs))[1])
     return dict(examples.signature.bind(*args, **kwargs).arguments)
 
 

@@ -24,6 +24,8 @@ from kxchange_torch.private import schema_of
 from kxchange_torch.sources_in import Sources
 
 NO_RULE = "there is no lifting rule for it"
+CHECKS = {"aten._linalg_check_errors.default"}
+"""Operators that only raise: what they check, every backend does in its own way."""
 
 
 MISSING = Absent()
@@ -87,6 +89,8 @@ class Lifter:
             container = self.read(node.args[0])
             return container if isinstance(container, Absent) else container[node.args[1]]
         name = operator_name(target)
+        if name in CHECKS or (name == "with_effects" and operator_name(node.args[1]) in CHECKS):
+            return MISSING, None  # the token that orders it, and no result
         entry, in_place = _rule(name)
         source = self.sources.source(node.meta)
         if entry is None:

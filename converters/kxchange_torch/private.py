@@ -54,6 +54,36 @@ def structure_with_path(structure: Any) -> list[tuple[tuple[Any, ...], int]]:
     ]
 
 
+def is_registered(kind: type) -> bool:
+    """Whether torch looks inside objects of a class."""
+    return kind in pytree.SUPPORTED_NODES
+
+
+def _keyed(item: Any, take_apart: Any) -> tuple[list[tuple[Any, Any]], Any]:
+    children, rest = take_apart(item)
+    return [(pytree.GetAttrKey(name), child) for name, child in children], rest
+
+
+def register_container(kind: type, take_apart: Any, put_together: Any) -> None:
+    """Let torch look inside objects of a class: ``take_apart(object) -> (named children, rest)`` and back."""
+    pytree.register_pytree_node(
+        kind,
+        lambda item: ([child for _, child in take_apart(item)[0]], take_apart(item)[1]),
+        put_together,
+        flatten_with_keys_fn=lambda item: _keyed(item, take_apart),
+    )
+
+
+def nested(leaves: Iterator[Any], structure: Any) -> Any:
+    """Leaves in a structure whose objects are lists of their children, as `torch.export` takes dynamic shapes."""
+    if structure.is_leaf():
+        return next(leaves)
+    children = [nested(leaves, child) for child in structure.children()]
+    if structure.type in pytree.BUILTIN_TYPES:
+        return pytree.SUPPORTED_NODES[structure.type].unflatten_fn(children, structure.context)
+    return children
+
+
 # --- sizes: what the tracer knows about its symbols ---
 
 

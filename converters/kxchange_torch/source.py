@@ -35,6 +35,7 @@ def run_source(origin: Any, model: Model, *, function: str | None = None, float6
     if not isinstance(origin, Origin):
         raise InputError("torch can run a source only as `kx.capture` left it in `model.origin`.")
     entry = model.function(function)
+    origin = origin.functions.get(function or "", origin)
     own = tuple(name for name in entry.output_names if name not in entry.updates)
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:

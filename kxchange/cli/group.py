@@ -19,6 +19,7 @@ COMMANDS = {
     "explain": "Explain a warning code, for example KX104.",
     "inspect": "Show what is in a model file.",
     "run": "Run a model on one backend.",
+    "serve": "Serve models over REST and gRPC, each proven before it is ready.",
     "validate": "Prove that a model computes the same on every backend.",
 }
 """Subcommand -> its one-line help, so that listing them imports none of them."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kxchange.cli.options import capture_options, output_options, read_source, show, split_pair
+from kxchange.cli.options import capture_options, is_samples, output_options, read_source, show, split_pair
 from kxchange.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def command(
     kx validate net.kx --backends torch,onnx --cases 12 --seed 1
     kx validate net.kx --against other.onnx --repro wrong-node
     kx validate net.kx --grad --report report.html
+    kx validate net.kx --input samples.npz
     """
     check_options(against, round_trip, grad, dtype, function)
     if page is not None:
@@ -77,11 +78,18 @@ def command(
         report = go_round(model, backends, **common)
     else:
         settings = {"dtype": dtype or "", "function": function, "timeout": timeout, "bisect": bisect, **common}
-        settings |= {"gradients": grad, "depth": page is not None}
+        settings |= {"gradients": grad, "depth": page is not None, "inputs": own_samples(inputs)}
         report = prove(model, backends, pythons, settings, show_progress=not quiet and not as_json)
     write_files(report, repro, page, junit)
     show(as_json, quiet, report.to_json(), str(report))
     return 0 if report.ok else 1
+
+
+def own_samples(inputs: tuple[str, ...]) -> list[Any]:
+    """The cases of every `--input FILE.npz`."""
+    from kxchange.validation.cases import read_samples
+
+    return [case for text in inputs if is_samples(text) for case in read_samples(text)]
 
 
 def check_options(against: str | None, round_trip: bool, grad: bool, dtype: str | None, function: str | None) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from kxchange.graph import Graph, Node, Value, emitting, rewrite
 from kxchange.ops.manipulation import permute_dims
-from kxchange.passes.bodies import map_bodies
+from kxchange.passes.bodies import bodies_of, map_bodies
 from kxchange.passes.cancel_transposes import cancel_transposes, inverse
 from kxchange.spec import apply_op, keep
 
@@ -18,33 +19,45 @@ def channels_first(graph: Graph) -> Graph:
     their inverse are removed, so that a channels-last network is left with one in front and at most one behind.
     The same graph where every op has its channels there already.
     """
-    if not any(map(_differs, graph.nodes())) and not any(_holds_others(node) for node in graph.nodes()):
-        return graph
-    return cancel_transposes(_moved(graph))
+    return _with_channels(graph, last=False)
 
 
-def _moved(graph: Graph) -> Graph:
-    return rewrite(graph, _move)
+def channels_last(graph: Graph) -> Graph:
+    """The same with the channels on the last axis: for targets whose kernels want them there."""
+    return _with_channels(graph, last=True)
 
 
-def _differs(node: Node) -> bool:
+def _with_channels(graph: Graph, *, last: bool) -> Graph:
+    return cancel_transposes(_moved(graph, last)) if _needs_moves(graph, last) else graph
+
+
+def _needs_moves(graph: Graph, last: bool) -> bool:
+    """Whether any op of the graph, or of a graph inside it, has its channels elsewhere."""
+    return any(
+        _differs(node, last) or any(_needs_moves(body, last) for body in bodies_of(node)) for node in graph.nodes()
+    )
+
+
+def _differs(node: Node, last: bool) -> bool:
     axis, x = node.attrs.get("channel_axis"), node.inputs[0] if node.inputs else None
-    return isinstance(axis, int) and x is not None and x.ndim > 2 and axis % x.ndim not in (0, 1)
+    if not isinstance(axis, int) or x is None or x.ndim < 3 or any(type.rank != x.ndim for type in node.types):
+        return False
+    return axis % x.ndim not in ((0, x.ndim - 1) if last else (0, 1))
 
 
-def _holds_others(node: Node) -> bool:
-    from kxchange.passes.bodies import bodies_of
-
-    return any(_differs(inner) or _holds_others(inner) for body in bodies_of(node) for inner in body.nodes())
+def _moved(graph: Graph, last: bool) -> Graph:
+    return rewrite(graph, partial(_move, last))
 
 
-def _move(node: Node, operands: tuple[Value | None, ...]) -> Sequence[Value]:
+def _move(last: bool, node: Node, operands: tuple[Value | None, ...]) -> Sequence[Value]:
     x = operands[0] if operands else None
-    if not _differs(node) or x is None or any(type.rank != x.ndim for type in node.types):
-        return keep(map_bodies(node, _moved), operands)
+    if x is None or not _differs(node, last):
+        return keep(map_bodies(node, partial(_moved, last=last)), operands)
     axis = node.attrs["channel_axis"] % x.ndim
-    forth = (0, axis, *(other for other in range(1, x.ndim) if other != axis))
+    others = [other for other in range(1, x.ndim) if other != axis]
+    forth = (0, *others, axis) if last else (0, axis, *others)
+    attrs = {**node.attrs, "channel_axis": -1 if last else 1}
     with emitting(node.name, node.source):
-        moved = Node(node.op, node.inputs, {**node.attrs, "channel_axis": 1}, node.types, node.name, node.source)
+        moved = Node(node.op, node.inputs, attrs, node.types, node.name, node.source)
         found = apply_op(moved, (permute_dims(x, axes=forth), *operands[1:]))
         return tuple(permute_dims(value, axes=inverse(forth)) for value in found)

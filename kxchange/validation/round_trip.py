@@ -18,7 +18,8 @@ from kxchange.types import TensorType
 from kxchange.validation.against import validate_against
 from kxchange.validation.cases import make_cases
 from kxchange.validation.report import Report, Row
-from kxchange.validation.validate import CASES, backend_names
+from kxchange.validation.targets import choose_targets
+from kxchange.validation.validate import CASES
 
 SHOWN = 5
 """Differences of the graphs that a row lists."""
@@ -35,7 +36,8 @@ def round_trip(model: Model, *, backends: str | Sequence[str] = "all", cases: in
         cases: Generated cases for the behaviour.
         seed: Of the cases.
     """
-    names = [name for name in backend_names(backends) if backends != "all" or returns(converter(name))]
+    chosen = dict.fromkeys(target.backend for target in choose_targets(backends))
+    names = [name for name in chosen if backends != "all" or returns(converter(name))]
     rows = [trip(model, name, cases, seed) for name in names]
     labels = [case.label for case in make_cases(model, count=cases, seed=seed)]
     settings: dict[str, Any] = {"cases": cases, "seed": seed, "round_trip": True}

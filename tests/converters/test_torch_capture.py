@@ -187,6 +187,42 @@ def test_a_branch_on_size_1_is_excluded_only_where_it_matters() -> None:
     assert not capture(harmless, torch.randn(3, 2)).constraints
 
 
+def test_a_branch_on_size_1_that_shows_only_for_some_values_is_excluded() -> None:
+    """Flags of ones hide that the branch drops them (as in Mamba 2 of transformers)."""
+
+    def function(x: torch.Tensor, flags: torch.Tensor) -> torch.Tensor:
+        return x + 1 if x.shape[1] == 1 else (x + 1) * flags
+
+    dynamic = {"x": ("batch", "seq"), "flags": ("batch", "seq")}
+    for ones in (torch.ones(2, 5, dtype=torch.int64), torch.ones(2, 5, dtype=torch.bool)):
+        model = capture(function, torch.randn(2, 5), ones, dynamic=dynamic)
+        assert [str(c).partition(" (")[0] for c in model.constraints] == ["seq >= 2"]
+
+
+def test_a_branch_that_only_several_sizes_of_1_take_is_excluded() -> None:
+    def function(x: torch.Tensor) -> torch.Tensor:
+        return x * 2 if x.shape[1] == 1 and x.shape[0] == 1 else x
+
+    model = capture(function, torch.randn(3, 5), dynamic={"x": ("batch", "seq")})
+    assert not all(c.holds({"batch": 1, "seq": 1}) for c in model.constraints)
+    assert all(c.holds({"batch": 3, "seq": 2}) for c in model.constraints)
+
+
+def test_probing_a_branch_leaves_the_modules_buffers_alone() -> None:
+    class Counts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            return x * 2 if x.shape[0] == 1 else x
+
+    module = Counts()
+    assert len(capture(module, torch.randn(3, 5)).constraints) == 1
+    assert module.calls == 0
+
+
 def test_writes_through_views_are_functionalised() -> None:
     class Writes(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

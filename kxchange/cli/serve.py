@@ -1,0 +1,71 @@
+"""`kx serve`."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("serve")
+@click.argument("sources", nargs=-1, required=True, metavar="MODEL|REPOSITORY...")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", default=8000, show_default=True, help="For REST; 0 takes a free one.")
+@click.option("--grpc-port", type=int, help="For gRPC; without it there is none. 0 takes a free one.")
+@click.option("--threads", type=click.IntRange(1), help="Threads per node of a model; default the runtime's choice.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Runs of one model at a time.")
+@click.option("--max-batch", type=click.IntRange(0), default=0, show_default=True, help="Samples to join; 0: never.")
+@click.option("--max-delay-us", type=click.IntRange(0), default=0, show_default=True, help="Wait for more to join.")
+@click.option("--queue", type=click.IntRange(1), default=256, show_default=True, help="Requests waiting per model.")
+@click.option("--deadline", type=click.FloatRange(0.001), default=60.0, show_default=True, help="Seconds per answer.")
+@click.option("--max-body", type=click.IntRange(1), default=64, show_default=True, help="MiB of a request.")
+@click.option(
+    "--drain", type=click.FloatRange(0), default=30.0, show_default=True, help="Seconds to finish at the end."
+)
+@click.option("--token-file", type=click.Path(exists=True, dir_okay=False), help="Every request must carry its text.")
+@click.option("--model-control", is_flag=True, help="Let clients load and unload the models named here.")
+@click.option("--no-self-test", is_flag=True, help="Be ready without proof.")
+@click.option("--log-json", is_flag=True, help="Log one JSON object per line.")
+@click.option("-q", "--quiet", is_flag=True, help="Log errors only.")
+def command(
+    sources: tuple[str, ...],
+    host: str,
+    port: int,
+    grpc_port: int | None,
+    threads: int | None,
+    workers: int,
+    max_batch: int,
+    max_delay_us: int,
+    queue: int,
+    deadline: float,
+    max_body: int,
+    drain: float,
+    token_file: str | None,
+    model_control: bool,
+    no_self_test: bool,
+    log_json: bool,
+    quiet: bool,
+) -> None:
+    """Serve models over the Open Inference Protocol v2, run by ONNX Runtime.
+
+    A source is any model file, NAME=FILE, or a folder of NAME/VERSION/model.onnx. A model is ready once it has been
+    loaded, warmed and proven against the reference. SIGTERM drains; a second one ends at once.
+    """
+    from kxchange.serving.launch import launch
+    from kxchange.serving.limits import Limits
+
+    limits = Limits(body=max_body * 2**20, queue=queue, deadline=deadline, drain=drain)
+    launch(
+        sources,
+        limits,
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        threads=threads,
+        workers=workers,
+        max_batch=max_batch,
+        max_delay_us=max_delay_us,
+        self_test=not no_self_test,
+        token_file=token_file,
+        model_control=model_control,
+        log_json=log_json,
+        quiet=quiet,
+    )

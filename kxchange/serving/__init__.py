@@ -1,0 +1,1 @@
+"""Models behind a port: the Open Inference Protocol v2 over REST and gRPC, run by ONNX Runtime."""

@@ -1,0 +1,98 @@
+"""Reading request bodies within limits, and the content encodings of both directions."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from kxchange.serving.errors import BadRequestError, EncodingError, SlowClientError, TooLargeError
+from kxchange.serving.limits import Limits
+
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+WINDOWS = {b"gzip": 31, b"deflate": 15}
+"""Content encodings, with zlib's number for each."""
+COMPRESSED_FROM = 1024
+"""Bytes below which compressing gains nothing."""
+LEVEL = 1
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection."""
+
+
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limits: Limits) -> memoryview:
+    """The whole body of a request, decompressed.
+
+    Raises:
+        TooLargeError: It is, or unpacks to, more than the limit.
+        SlowClientError: It did not arrive in time.
+        EncodingError: Its encoding is not one of ours.
+        BadRequestError: It does not decompress.
+        ClientGoneError: Nobody waits for an answer.
+    """
+    stated = headers.get(b"content-length")
+    if stated is not None and int(stated) > limits.body:
+        raise TooLargeError(f"the body has {int(stated)} bytes, {limits.body} are allowed.")
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        body: bytes = message["body"]
+        if len(body) > limits.body:
+            raise TooLargeError(f"the body has more than the {limits.body} bytes that are allowed.")
+    else:
+        try:
+            body = await asyncio.wait_for(gather(message, receive, limits), limits.receive)
+        except TimeoutError:
+            raise SlowClientError(f"the body did not arrive within {limits.receive:g} seconds.") from None
+    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+    return memoryview(body if encoding == b"identity" else decompress(body, encoding, limits))
+
+
+async def gather(message: Mapping[str, Any], receive: Receive, limits: Limits) -> bytes:
+    """A body that comes in pieces."""
+    body = bytearray()
+    while True:
+        if message["type"] != "http.request":
+            raise ClientGoneError
+        body += message["body"]
+        if len(body) > limits.body:
+            raise TooLargeError(f"the body has more than the {limits.body} bytes that are allowed.")
+        if not message.get("more_body"):
+            return bytes(body)
+        message = await receive()
+
+
+def decompress(body: bytes, encoding: bytes, limits: Limits) -> bytes:
+    """The body without its encoding, never more than the limit of it in memory."""
+    if encoding not in WINDOWS:
+        raise EncodingError("the content encoding is not gzip, deflate or identity.")
+    unpacker = zlib.decompressobj(WINDOWS[encoding])
+    try:
+        plain = unpacker.decompress(body, limits.body + 1)
+    except zlib.error:
+        raise BadRequestError(f"the body is not {encoding.decode()}.") from None
+    if len(plain) > limits.body:
+        raise TooLargeError(f"the body unpacks to more than the {limits.body} bytes that are allowed.")
+    if not unpacker.eof or unpacker.unused_data:
+        raise BadRequestError(f"the body is not one whole {encoding.decode()} stream.")
+    return plain
+
+
+def chosen_encoding(accepted: bytes, size: int, binary: bool) -> bytes | None:
+    """How to compress a response.
+
+    Binary tensors are compressed only where the client names one encoding and nothing else, so as to say that it wants
+    that; clients that list all they can read would pay more time than they gain.
+    """
+    if not accepted or size < COMPRESSED_FROM:
+        return None
+    names = [part.partition(b";")[0].strip().lower() for part in accepted.split(b",") if b"q=0" not in part]
+    known = [name for name in names if name in WINDOWS]
+    return known[0] if known and (len(names) == 1 or not binary) else None
+
+
+def compress(pieces: list[Any], encoding: bytes) -> bytes:
+    """The pieces as one compressed body."""
+    packer = zlib.compressobj(LEVEL, zlib.DEFLATED, WINDOWS[encoding])
+    return b"".join([*(packer.compress(piece) for piece in pieces), packer.flush()])

@@ -1,0 +1,82 @@
+"""uvicorn's HTTP protocol with limits on what comes before a request is one: slow and long headers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from kxchange.serving.limits import Limits
+
+TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """Closes connections that send headers without end."""
+
+    limits = Limits()
+    _timer: asyncio.TimerHandle | None = None
+    _size = 0
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        # A connection that says nothing at all is as slow as one that never ends its headers.
+        self._timer = self.loop.call_later(self.limits.receive, self._expire)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._settle()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        self._size = 0
+        if self._timer is None:
+            self._timer = self.loop.call_later(self.limits.receive, self._expire)
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if self._fits(len(url)):
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._fits(len(name) + len(value)):
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._settle()
+        if not self.transport.is_closing():
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self.transport.is_closing():
+            super().on_message_complete()
+
+    def _fits(self, size: int) -> bool:
+        self._size += size
+        if self._size > self.limits.http_headers and not self.transport.is_closing():
+            self.transport.write(TOO_LONG)
+            self.transport.close()
+        return self._size <= self.limits.http_headers
+
+    def _settle(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _expire(self) -> None:
+        self._timer = None
+        if not self.transport.is_closing():
+            self.transport.close()
+
+
+def limited_protocol(limits: Limits) -> type[asyncio.Protocol]:
+    """The protocol class under these limits."""
+    return type("Limited", (LimitedProtocol,), {"limits": limits})

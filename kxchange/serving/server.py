@@ -1,0 +1,146 @@
+"""The running server: listen, load, prove, answer, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+
+from kxchange.errors import KxchangeError
+from kxchange.serving.app import App, State
+from kxchange.serving.protocol import limited_protocol
+
+GRACE = 0.5
+"""Seconds at the end in which connections that are open may bring another request and hear that it was their last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    grpc_port: int | None = None
+
+
+class Server(uvicorn.Server):
+    """uvicorn, with readiness that goes first and an exit code of 0 at the end."""
+
+    def __init__(self, state: State, address: Address) -> None:
+        limits = state.limits
+        config = uvicorn.Config(
+            App(state),  # pyright: ignore[reportArgumentType]
+            host=address.host,
+            port=address.port,
+            http=limited_protocol(limits),
+            ws="none",
+            loop="uvloop",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            log_level="critical",
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=limits.keep_alive,
+            timeout_graceful_shutdown=int(limits.drain),
+        )
+        super().__init__(config)
+        self.state = state
+        self.address = address
+        self._signals = 0
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Our own handling in the place of uvicorn's, which ends by the signal it caught."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        yield
+
+    def stop(self) -> None:
+        """Drain; at the second call end at once."""
+        self._signals += 1
+        self.state.draining = True
+        self.state.log.event("draining" if self._signals == 1 else "ending at once")
+        if self._signals > 1:
+            self.force_exit = self.should_exit = True
+            return
+        asyncio.get_running_loop().call_later(GRACE, self._exit)
+
+    def _exit(self) -> None:
+        self.should_exit = True
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, which is of interest where 0 was asked for."""
+        return int(self.servers[0].sockets[0].getsockname()[1])
+
+
+async def serve(state: State, address: Address) -> KxchangeError | None:
+    """Serve until a signal comes.
+
+    Returns:
+        What kept a model from being ready, in which case the server ended at once.
+    """
+    server = Server(state, address)
+    work = asyncio.create_task(server.serve())
+    try:
+        while not server.started and not work.done():
+            await asyncio.sleep(0.005)
+        if not server.started:
+            await work
+            return None
+        state.log.event("listening", http=f"http://{address.host}:{server.port}")
+        failure = await load_all(state)
+        if failure is not None and not state.model_control:
+            server.force_exit = server.should_exit = True
+            return failure
+        if state.ready:
+            state.log.event("ready", models=len(state.repository.all()))
+        grpc = await start_grpc(state, address)
+        await work
+        if grpc is not None:
+            await grpc.stop(0 if server.force_exit else state.limits.drain)
+    finally:
+        await asyncio.gather(work, return_exceptions=True)
+        state.log.event("ended")
+    return None
+
+
+async def start_grpc(state: State, address: Address) -> Any:
+    """The gRPC side, if wanted."""
+    if address.grpc_port is None:
+        return None
+    from kxchange.serving.grpc_side import start
+
+    server, port = await start(state, address.host, address.grpc_port)
+    state.log.event("listening", grpc=f"{address.host}:{port}")
+    return server
+
+
+async def load_all(state: State) -> KxchangeError | None:
+    """Load every model, one after the other; the first failure, after all were tried."""
+    first: KxchangeError | None = None
+    for entry in state.repository.all():
+        begin = time.perf_counter()
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, state.repository.load, entry)
+        except KxchangeError as error:
+            state.log.failed_load(entry.name, entry.version, error)
+            first = first or error
+            continue
+        served = entry.served
+        if served is not None:
+            proof = served.proof.verdict.value if served.proof else "not asked for"
+            took = f"{time.perf_counter() - begin:.2f}s"
+            state.log.event(
+                "loaded", model=entry.name, version=entry.version, self_test=proof, batching=served.batching, took=took
+            )
+    return first
