@@ -69,11 +69,11 @@ class Converter:
             gradients``, all by name: vector-Jacobian products of the outputs in `cotangents` for every floating input
             (``input NAME``) and every trained tensor (``parameter NAME``).
         supports_verb: ``(node) -> bool``: whether the lowering table takes a node natively.
-        forms: What else the same package builds and writes, each under a name of its own. They are found by name, and
-            are no backends beside this one.
         run_file_verb: ``(path, model, *, function=None) -> Runner``: a file that `save` wrote, opened by the backend's
             own loader; `model` is only asked for the names and order of inputs and outputs.
         variants: Ways to run it that a validation tells apart; the first is meant by the backend's bare name.
+        forms: Other forms that the same package writes and builds, each under a name of its own. They are found by
+            name, and are no backends beside this one.
     """
 
     name: str
@@ -94,9 +94,9 @@ class Converter:
     tensor_verb: str = ""
     gradients_verb: str = ""
     supports_verb: str = ""
-    forms: tuple[Converter, ...] = ()
     run_file_verb: str = ""
     variants: tuple[Variant, ...] = (Variant(),)
+    forms: tuple[Converter, ...] = ()
 
     @property
     def missing(self) -> tuple[str, ...]:
