@@ -25,6 +25,7 @@ converter = Converter(
     ),
     sniff="kxchange_jax.folder:sniff",
     load_verb="kxchange_jax.load:load",
+    tensors_verb="kxchange_jax.weights_in:tensors",
     save_verb="kxchange_jax.save:save",
     build_verb="kxchange_jax.build:build",
     capture_verb="kxchange_jax.capture:capture",

@@ -39,7 +39,6 @@ each(
         "lgamma": "lgamma",
         "log": "log",
         "log1p": "log1p",
-        "logistic": "sigmoid",
         "neg": "negative",
         "rem": "fmod",
         "rsqrt": "rsqrt",
@@ -133,6 +132,11 @@ def _(x1: Value, x2: Value, **_: Any) -> Value:
     return elementwise(ops.truncated_divide if x1.dtype.is_integer else ops.divide)(x1, x2)
 
 
+@lift.rule("logistic")
+def _(x: Value, **_: Any) -> Value:
+    return ops.reciprocal(ops.add(ops.exp(ops.negative(x)), 1.0)) if x.dtype.is_complex else ops.sigmoid(x)
+
+
 @lift.rule("clamp")
 def _(low: Value, x: Value, high: Value, **_: Any) -> Value:
     x, low, high = thin((x, low, high), SCOPE.types[0].shape)
@@ -193,6 +197,8 @@ def _(x: Value, *, new_dtype: Any, **_: Any) -> Value:
         return scalar(float(number), dtype)
     if number is not None and not isinstance(number, int | float | bool) and dtype.is_numeric:
         return scalar(number, dtype)  # a size stays one in every type
+    if x.dtype.is_complex and not dtype.is_complex:
+        return cast(ops.not_equal(x, scalar(0, x.dtype)) if dtype.is_bool else ops.real(x), dtype)
     was = as_bool(x)
     return was if dtype.is_bool and was is not None else cast(x, dtype)
 

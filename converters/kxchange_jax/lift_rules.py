@@ -6,6 +6,7 @@ from kxchange_jax import (
     lift_control,  # noqa: F401
     lift_elementwise,  # noqa: F401
     lift_expansion,  # noqa: F401
+    lift_factorization,  # noqa: F401
     lift_gather,  # noqa: F401
     lift_linalg,  # noqa: F401
     lift_ordering,  # noqa: F401

@@ -74,6 +74,8 @@ def index_columns(indices: Value) -> list[Value]:
     """The entries of the index tuples that the last axis holds, as int64."""
     wide = cast(indices, DType.INT64)
     count = indices.shape[-1]
+    if count == 0:
+        return []  # there is one window, and it begins at 0
     if count == 1:
         return [with_shape(wide, tuple(wide.shape[:-1]))]
     parts = ops.split(wide, sizes=(1,) * int(count), axis=-1)

@@ -171,6 +171,7 @@ EXPANSIONS: dict[str, Callable[[Any], Callable[..., Any]]] = {
     "regularized_incomplete_beta": _special(special.regularized_incomplete_beta_impl),
     "bessel_i0e": lambda _: special.bessel_i0e_impl,
     "tridiagonal_solve": lambda e: lambda *xs: linalg._tridiagonal_solve_jax(*xs, **e.params),
+    "lu": lambda _: linalg._lu_python,
     "lu_pivots_to_permutation": lambda e: lambda x: linalg._generic_lu_pivots_to_permutation(x, **e.params),
 }
 """Functions in which JAX writes out an equation of a primitive."""

@@ -33,12 +33,12 @@ def test_callbacks_are_refused_all_at_once_with_their_lines() -> None:
     def model(x: Any) -> Any:
         jax.debug.print("{}", x.sum())
         y = jax.pure_callback(np.sin, jax.ShapeDtypeStruct((2, 3), jnp.float32), x)
-        return jnp.linalg.svd(y)[1]
+        return jnp.linalg.eigvals(y[:, :2])
 
     with pytest.raises(UnsupportedOpError) as caught:
         kx.capture(model, X, dynamic=False)
     names = {blocker.op for blocker in caught.value.blockers}
-    assert {"pure_callback", "svd"} <= names
+    assert {"pure_callback", "eig"} <= names
     assert names & {"debug_callback", "debug_print"}
     assert all("test_jax_refusals.py:" in blocker.places[0] for blocker in caught.value.blockers)
 
@@ -240,7 +240,9 @@ def test_private_names_are_where_they_were() -> None:
     assert hasattr(private.dialect, "DotDimensionNumbers") and hasattr(private.dialect, "GatherDimensionNumbers")
     assert callable(core.max_dim) and callable(core.min_dim) and callable(core.dimension_as_value)
     assert callable(source_info_util.user_frames)
-    assert callable(special._up_and_broadcast) and callable(linalg._tridiagonal_solve_jax)
+    assert (
+        callable(linalg._lu_python) and callable(special._up_and_broadcast) and callable(linalg._tridiagonal_solve_jax)
+    )
     assert callable(prng.iterated_vmap_unary) and callable(threefry2x32._threefry2x32_lowering)
     a, b = export.symbolic_shape("a, b")
     dim = 2 * a * b + (a + 1) // 2 - b % 3 + core.max_dim(a, b)
