@@ -10,7 +10,7 @@ import numpy as np
 
 from kxchange.table import Table
 from kxchange.types import DType
-from kxchange_keras.lowering import dtype_of, output_type
+from kxchange_keras.lowering import dtype_of, output_type, plus
 
 Tensor = Any
 ops: Any = keras.ops
@@ -65,7 +65,7 @@ lower.direct(
     tan=ops.tan,
     tanh=ops.tanh,
     abs=widened(ops.absolute),
-    add=widened(ops.add),
+    add=widened(plus),
     multiply=widened(ops.multiply),
     negative=widened(ops.negative),
     subtract=widened(ops.subtract),

@@ -13,7 +13,7 @@ from kxchange.errors import BuildError
 from kxchange.graph import Node
 from kxchange.table import Table
 from kxchange_keras.lower_elementwise import widened
-from kxchange_keras.lowering import count, dtype_of, is_static, operand_dims, output_type, size
+from kxchange_keras.lowering import count, dtype_of, is_static, operand_dims, output_type, plus, size
 from kxchange_keras.shaping_out import reshaped, spread
 
 Tensor = Any
@@ -113,10 +113,10 @@ def _with_batch(places: Tensor, batch: Sequence[Dim], inner: Sequence[Dim], rank
     row: Tensor = None
     for axis, length in enumerate(batch):
         line = ops.reshape(count(length), (-1, *(1,) * (rank - axis - 1)))
-        row = line if row is None else ops.add(ops.multiply(row, size(length)), line)
+        row = line if row is None else plus(ops.multiply(row, size(length)), line)
     for length in inner:
         row = ops.multiply(row, size(length))
-    return ops.add(places, ops.cast(row, dtype_of(places).value))
+    return plus(places, ops.cast(row, dtype_of(places).value))
 
 
 REDUCTIONS = {"set": None, "add": "add", "min": "min", "max": "max"}

@@ -265,6 +265,22 @@ def operand_dims(index: int = 0) -> tuple[Dim, ...]:
     return () if value is None else tuple(value.shape)
 
 
+def plus(x1: Any, x2: Any) -> Tensor:
+    """The sum of two tensors, broadcast.
+
+    Under TensorFlow `keras.ops.add` takes a second operand with one long axis for a bias, and adds it along axis 1 or
+    the last one, whichever is as long: ``(4, 3, 1) + (3,)`` gives ``(4, 3, 1)`` (Keras 3.15). Where that may happen
+    the sum is written as a difference, which is the same number.
+    """
+    if not (hasattr(x1, "shape") and hasattr(x2, "shape")):
+        return keras.ops.add(x1, x2)
+    first, second = tuple(x1.shape), tuple(x2.shape)
+    is_bias = bool(second) and first[-1:] == second[-1:] != (None,) and all(size == 1 for size in second[:-1])
+    if first == second or not first or not second or is_bias:
+        return keras.ops.add(x1, x2)
+    return keras.ops.subtract(x1, keras.ops.negative(x2))
+
+
 def size(dim: Dim) -> Any:
     """A dim as an int, or as a rank-0 int32 tensor."""
     return dim if isinstance(dim, int) else CURRENT.get().sizes.size(dim)

@@ -11,7 +11,7 @@ import numpy as np
 from kxchange.dims import Dim, DimExpr
 from kxchange.errors import BuildError
 from kxchange.table import Table
-from kxchange_keras.lowering import count, dtype_of, is_static, lowering, operand_dims, output_type, size
+from kxchange_keras.lowering import count, dtype_of, is_static, lowering, operand_dims, output_type, plus, size
 
 Tensor = Any
 Dims = tuple[Dim, ...]
@@ -44,7 +44,7 @@ def _by_position(x: Tensor, before: Sequence[Dim], after: Sequence[Dim]) -> Tens
     for axis, dim in enumerate(leading):
         line = count(dim)
         line = ops.reshape(line, (-1, *(1,) * (len(leading) - axis - 1)))
-        places = line if places is None else ops.add(ops.multiply(places, size(dim)), line)
+        places = line if places is None else plus(ops.multiply(places, size(dim)), line)
     return ops.take(flat, places, axis=0)
 
 

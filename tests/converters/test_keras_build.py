@@ -300,6 +300,29 @@ def test_loops_and_branches_are_named() -> None:
         assert case.sample.op in {blocker.op for blocker in caught.value.blockers}
 
 
+@pytest.mark.parametrize("shapes", [((4, 3, 1), (3,)), ((2, 3, 3), (3, 1)), ((4, 3, 1), (1, 3)), ((3,), (4, 3, 1))])
+def test_sums_broadcast_and_are_no_biases(shapes: Any) -> None:
+    """Keras's own sum adds the second operand along the wrong axis here, under TensorFlow, without a word."""
+    places = [placeholder(f"x{i}", TensorType(DType.FLOAT32, shape)) for i, shape in enumerate(shapes)]
+    model = Model({"main": Function(Graph(tuple(places), (ops.add(*places),)), ("y",))})
+    given = [values(*shape) for shape in shapes]
+    found = prepare(model)(dict(zip(model.input_names, given, strict=True)))["y"]
+    np.testing.assert_array_equal(found, given[0] + given[1])
+
+
+def test_several_symbolic_sizes_in_one_reshape() -> None:
+    batch, seq = symbol("batch"), symbol("seq")
+    x = placeholder("x", TensorType(DType.FLOAT32, (batch, 4, seq, seq)))
+    y = ops.reshape(ops.add(x, x), shape=(4 * batch, seq, seq))
+    back = ops.reshape(ops.multiply(y, y), shape=(batch, 2, 2, seq, seq))
+    run = prepare(Model({"main": Function(Graph((x,), (y, back)), ("y", "back"))}))
+    for sizes in ((1, 3), (2, 1), (3, 5)):
+        data = values(sizes[0], 4, sizes[1], sizes[1])
+        found = run({"x": data})
+        np.testing.assert_array_equal(found["y"], (2 * data).reshape(-1, sizes[1], sizes[1]))
+        np.testing.assert_array_equal(found["back"], ((2 * data) ** 2).reshape(-1, 2, 2, sizes[1], sizes[1]))
+
+
 def test_a_model_without_inputs_is_refused() -> None:
     y = ops.full(shape=(2,), value=1.0, dtype=DType.FLOAT32)
     with pytest.raises(BuildError, match="needs an input"):
