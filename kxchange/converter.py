@@ -72,6 +72,8 @@ class Converter:
         run_file_verb: ``(path, model, *, function=None) -> Runner``: a file that `save` wrote, opened by the backend's
             own loader; `model` is only asked for the names and order of inputs and outputs.
         variants: Ways to run it that a validation tells apart; the first is meant by the backend's bare name.
+        forms: Other forms that the same package writes and builds, each under a name of its own. They are found by
+            name, and are no backends beside this one.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Converter:
     supports_verb: str = ""
     run_file_verb: str = ""
     variants: tuple[Variant, ...] = (Variant(),)
+    forms: tuple[Converter, ...] = ()
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -211,7 +214,7 @@ def converters() -> dict[str, Converter]:
 
 
 def converter(name: str) -> Converter:
-    """The converter called `name`.
+    """The converter, or the form of one, called `name`.
 
     Raises:
         UnknownConverterError: there is none; the message lists those installed and suggests the nearest.
@@ -219,6 +222,9 @@ def converter(name: str) -> Converter:
     installed = converters()
     if name in installed:
         return installed[name]
+    forms = {form.name: form for owner in installed.values() for form in owner.forms}
+    if name in forms:
+        return forms[name]
     near = difflib.get_close_matches(name, installed, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise UnknownConverterError(f"unknown converter {name!r}; installed: {', '.join(installed)}.{hint}")

@@ -22,7 +22,7 @@ from kxchange.model import Array, Model
 
 HEAD = 4096
 """Bytes read to recognise a file."""
-FOLDER_TARGETS = {"flax": "jax", "tf": "tensorflow"}
+FOLDER_TARGETS = {"tf": "tensorflow"}
 """Names accepted by `to` that are another form of a converter's output."""
 
 

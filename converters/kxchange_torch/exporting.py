@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from torch.func import functional_call
 from kxchange.dims import DimExpr, evaluate
 from kxchange.errors import CaptureError
 from kxchange_torch.containers_in import register_containers
-from kxchange_torch.dims_in import DimPlan, dynamic_shapes
+from kxchange_torch.dims_in import DimPlan, dynamic_shapes, solve
 from kxchange_torch.inputs_in import Examples
 from kxchange_torch.private import (
     as_if_compiling,
@@ -89,6 +90,9 @@ def checking_dims(module: nn.Module, plan: DimPlan, examples: Examples) -> Itera
             atom = dim.lone_atom()
             if isinstance(atom, str):
                 sizes.setdefault(atom, leaves[index].shape[axis])
+        for index, axis, dim in axes:
+            if (solved := solve(dim, sizes, leaves[index].shape[axis])) is not None:
+                sizes[solved[0]] = solved[1]
         for index, axis, dim in axes:
             expected = evaluate(dim, sizes, maximum=torch.sym_max, minimum=torch.sym_min)
             if expected is not leaves[index].shape[axis]:
@@ -173,9 +177,18 @@ def _nested_shapes(examples: Examples, plan: DimPlan) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """Without torch's warnings and logs of failure: what matters becomes our error."""
+    loud = [logging.getLogger(name) for name in ("torch.fx.experimental.symbolic_shapes", "torch.export")]
+    before = [logger.disabled for logger in loud]
+    try:
+        for logger in loud:
+            logger.disabled = True
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, state in zip(loud, before, strict=True):
+            logger.disabled = state
 
 
 @contextmanager
@@ -204,6 +217,8 @@ def explain(module: nn.Module, error: BaseException) -> str:
 
 
 _ADVICE: Mapping[str, str] = {
+    ".numpy()": " Compute with torch operations in forward: NumPy cannot be traced.",
+    "specialized integer": " A size that depends on values: pass it as an input, or compute with a mask of full size.",
     "data-dependent": " A branch or a size that depends on values: use torch.where, torch.cond, or torch._check.",
     "GuardOnDataDependent": " A branch or a size that depends on values: use torch.where, torch.cond, or torch._check.",
     "pytree": " Register the container with torch.export.register_dataclass, or return tuples and dicts.",

@@ -32,6 +32,11 @@ MISSING = Absent()
 """The result of an operator that could neither be lifted nor typed; what depends on it is skipped."""
 
 
+DECIDED_BY_DATA = (
+    "a size or position that only the data decides; pass it as an input, or take the size of a tensor instead"
+)
+
+
 class Lifter:
     """One lift: blockers and faults are collected, and nodes get names and sources.
 
@@ -114,15 +119,15 @@ class Lifter:
         SCOPE.lifter, SCOPE.ranges, SCOPE.training, SCOPE.fake = self, self.ranges, self.training, node.meta.get("val")
         try:
             result = rule(*args)
+            self.compare(node.meta.get("val"), result, f"{name} at {place}")
         except (CaptureError, TypeInferenceError, DimError) as error:
             return self.block(node, name, str(error), place)
-        except TypeError:
+        except (TypeError, AttributeError):  # what a number that only the data decides has not, and a size has
             if not _any_number(args):
                 raise
-            return self.block(node, name, "a size or position that only the data decides", place)
+            return self.block(node, name, DECIDED_BY_DATA, place)
         finally:
             SCOPE.fake = before
-        self.compare(node.meta.get("val"), result, f"{name} at {place}")
         return result
 
     def _rebind(self, node: fx.Node, result: Value) -> Any:

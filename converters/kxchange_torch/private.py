@@ -206,9 +206,6 @@ def replacements_of(shape_env: Any) -> dict[Any, tuple[Any, Any]]:
     return {symbol: (expr, places.get(symbol)) for symbol, expr in shape_env.replacements.items()}
 
 
-# --- exported programs ---
-
-
 def forward_argument_names(program: torch.export.ExportedProgram) -> list[str] | None:
     """Names of `forward`'s arguments as they were passed; None where the program does not say."""
     signature = program.module_call_graph[0].signature
@@ -233,9 +230,6 @@ def is_composite(overload: Any) -> bool:
     """Whether an operator dissolves into others whenever a program is run through decompositions."""
     key = torch._C.DispatchKey.CompositeImplicitAutograd
     return isinstance(overload, torch._ops.OpOverload) and overload.has_kernel_for_dispatch_key(key)
-
-
-# --- operators ---
 
 
 def schema_of(overload: Any) -> Any:
@@ -272,9 +266,6 @@ def scan_operator(step: Any, carry: list[Any], xs: list[Any], reverse: bool) -> 
     from torch._higher_order_ops.scan import scan
 
     return scan(step, carry, xs, reverse=reverse)
-
-
-# --- composite loops ---
 
 
 @contextmanager
@@ -344,9 +335,6 @@ def as_if_compiling() -> Iterator[None]:
         yield
     finally:
         torch.compiler.is_exporting = original
-
-
-# --- operators as values: they do not pickle, their names do ---
 
 
 def operator_name(value: Any) -> str | None:

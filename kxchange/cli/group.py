@@ -13,8 +13,10 @@ from kxchange.errors import KxchangeError, MismatchError, UnsupportedOpError
 
 COMMANDS = {
     "backends": "List the installed converters, their versions, and what each can do.",
+    "bench": "Measure latency and throughput on several backends.",
     "check": "List every blocker and warning of a conversion at once; write nothing.",
     "convert": "Convert a model, and prove that the result is the same model.",
+    "deploy": "Write a model as Triton, KServe or Ray Serve take it.",
     "diff": "Compare two models: structure, shapes, attributes, weights.",
     "explain": "Explain a warning code, for example KX104.",
     "inspect": "Show what is in a model file.",

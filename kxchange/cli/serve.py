@@ -16,6 +16,7 @@ import click
 @click.option("--max-delay-us", type=click.IntRange(0), default=0, show_default=True, help="Wait for more to join.")
 @click.option("--queue", type=click.IntRange(1), default=256, show_default=True, help="Requests waiting per model.")
 @click.option("--deadline", type=click.FloatRange(0.001), default=60.0, show_default=True, help="Seconds per answer.")
+@click.option("--receive-timeout", type=click.FloatRange(0.001), default=30.0, show_default=True, help="For sending.")
 @click.option("--max-body", type=click.IntRange(1), default=64, show_default=True, help="MiB of a request.")
 @click.option(
     "--drain", type=click.FloatRange(0), default=30.0, show_default=True, help="Seconds to finish at the end."
@@ -37,6 +38,7 @@ def command(
     queue: int,
     deadline: float,
     max_body: int,
+    receive_timeout: float,
     drain: float,
     token_file: str | None,
     model_control: bool,
@@ -52,7 +54,7 @@ def command(
     from kxchange.serving.launch import launch
     from kxchange.serving.limits import Limits
 
-    limits = Limits(body=max_body * 2**20, queue=queue, deadline=deadline, drain=drain)
+    limits = Limits(body=max_body * 2**20, queue=queue, deadline=deadline, receive=receive_timeout, drain=drain)
     launch(
         sources,
         limits,

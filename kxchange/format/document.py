@@ -145,11 +145,12 @@ def check_version(document: Any, source: str) -> None:
         raise FormatError(
             f"{source} is one shard of a model and holds weights only. Load the index beside it, `*.kx.index.json`."
         )
-    unknown = [name for name in texts(cast("Any", features), f"{source}: features") if name not in FEATURES]
+    declared = texts(cast("Any", features), f"{source}: features")
+    unknown = [name for name in declared if name not in FEATURES]
     if unknown:
         raise FormatError(f"{source} needs the feature {shown(unknown[0])}, unknown to this kxchange. Update kxchange.")
-    if "integrity" not in features:
-        raise FormatError(f"{source} does not declare the feature 'integrity', which every kx document has.")
+    if "integrity" not in declared or len(set(declared)) != len(declared):
+        raise FormatError(f"{source} does not declare the feature 'integrity' once, which every kx document does.")
     fields_of(record, MEMBERS, f"{source}: the kx document")
 
 

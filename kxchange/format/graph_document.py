@@ -95,9 +95,10 @@ class GraphReader:
     def __init__(self, tables: Mapping[str, Any], read_tensor: Callable[[str, TensorType], Array], source: str) -> None:
         self.file = source
         self.types = [parse_type(text, f"{source}: type {number}") for number, text in enumerate(tables["types"])]
-        self.sources = [
-            _place(place, texts(tables["paths"], f"{source}: paths"), source) for place in tables["sources"]
-        ]
+        if len(set(self.types)) != len(self.types):
+            raise FormatError(f"{source}: the table of types holds one type twice.")
+        paths = texts(tables["paths"], f"{source}: paths")
+        self.sources = [_place(place, paths, source) for place in tables["sources"]]
         self.attributes = AttributeReader(self.read, read_tensor, source)
         self.count = 0
         self.ops: Mapping[str, int] = tables["ops"]

@@ -13,7 +13,7 @@ import orjson
 
 from kxchange import __version__
 from kxchange.errors import KxchangeError
-from kxchange.serving.bodies import ClientGoneError, Receive, chosen_encoding, compress, read_body
+from kxchange.serving.bodies import ClientGoneError, Receive, chosen_encoding, compress, discard, read_body
 from kxchange.serving.errors import (
     BadRequestError,
     ForbiddenError,
@@ -21,6 +21,7 @@ from kxchange.serving.errors import (
     NotFoundError,
     NotReadyError,
     ServingError,
+    TooLargeError,
     UnauthorizedError,
 )
 from kxchange.serving.limits import Limits
@@ -31,6 +32,8 @@ from kxchange.serving.rest_codec import BINARY_TYPE, HEADER_LENGTH, JSON_TYPE, d
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 EXTENSIONS = ("binary_tensor_data", "statistics", "model_repository")
+POLICY = b"default-src 'self' 'unsafe-inline'; img-src 'self' blob:; frame-ancestors 'none'"
+"""The page loads nothing from elsewhere and is shown in no other."""
 LARGE = 64 * 1024
 """Bytes from which an output is sent as a piece of its own instead of being copied behind the JSON."""
 
@@ -111,6 +114,8 @@ class App:
         except ServingError as error:
             response = refusal(error)
             self.state.log.refused(call.method, call.path, error)
+            if error.status == TooLargeError.status:
+                await discard(call.headers, receive, self.state.limits)
         except Exception as error:  # the boundary: nothing of ours may reach the client
             self.state.log.broken(call.method, call.path, error)
             response = Response.json({"error": "internal error. The server's log says why."}, 500)
@@ -165,7 +170,7 @@ class App:
         """Name and version of `NAME` or `NAME/versions/VERSION`."""
         if len(parts) == 1:
             return parts[0], ""
-        if len(parts) == 3 and parts[1] == "versions":
+        if len(parts) == 3 and parts[1] == "versions" and parts[2]:
             return parts[0], checked_version(parts[2])
         raise NotFoundError("there is no such address.")
 
@@ -224,7 +229,7 @@ class App:
         from kxchange.serving.page import render
 
         type, body = render(self.state, call.path)
-        return Response(pieces=[body], type=type)
+        return Response(pieces=[body], type=type, headers=[(b"content-security-policy", POLICY)])
 
     def _method(self, call: Call, allowed: str) -> None:
         if call.method != allowed:
@@ -248,7 +253,7 @@ class App:
             pieces = [compress(pieces, encoding)]
             size = len(pieces[0])
             headers.append((b"content-encoding", encoding))
-        if self.state.draining or response.status in (408, 413):
+        if self.state.draining or response.status == 408:
             headers.append((b"connection", b"close"))
         if identity := call.headers.get(b"x-request-id"):
             headers.append((b"x-request-id", identity[:128]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -16,6 +17,8 @@ WINDOWS = {b"gzip": 31, b"deflate": 15}
 COMPRESSED_FROM = 1024
 """Bytes below which compressing gains nothing."""
 LEVEL = 1
+LINGER = 4
+"""How many times the largest body is read and forgotten after a refusal."""
 
 
 class ClientGoneError(Exception):
@@ -61,6 +64,23 @@ async def gather(message: Mapping[str, Any], receive: Receive, limits: Limits) -
         if not message.get("more_body"):
             return bytes(body)
         message = await receive()
+
+
+async def discard(headers: Mapping[bytes, bytes], receive: Receive, limits: Limits) -> None:
+    """Read and forget the rest of a body that was refused, so that its sender gets to read why; within bounds."""
+    if int(headers.get(b"content-length", b"0")) > LINGER * limits.body or b"expect" in headers:
+        return
+
+    async def rest() -> None:
+        size = 0
+        while size <= LINGER * limits.body:
+            message = await receive()
+            size += len(message.get("body", b""))
+            if not message.get("more_body"):
+                return
+
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(rest(), limits.receive)
 
 
 def decompress(body: bytes, encoding: bytes, limits: Limits) -> bytes:

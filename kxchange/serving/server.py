@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 import uvicorn
 
-from kxchange.errors import KxchangeError
+from kxchange.errors import InputError, KxchangeError
 from kxchange.serving.app import App, State
 from kxchange.serving.protocol import limited_protocol
 
@@ -90,7 +91,9 @@ async def serve(state: State, address: Address) -> KxchangeError | None:
         What kept a model from being ready, in which case the server ended at once.
     """
     server = Server(state, address)
-    work = asyncio.create_task(server.serve())
+    listener = listening(address)
+    work = asyncio.create_task(server.serve([listener]))
+    grpc: Any = None
     try:
         while not server.started and not work.done():
             await asyncio.sleep(0.005)
@@ -98,20 +101,38 @@ async def serve(state: State, address: Address) -> KxchangeError | None:
             await work
             return None
         state.log.event("listening", http=f"http://{address.host}:{server.port}")
+        grpc = await start_grpc(state, address)
         failure = await load_all(state)
         if failure is not None and not state.model_control:
-            server.force_exit = server.should_exit = True
             return failure
         if state.ready:
             state.log.event("ready", models=len(state.repository.all()))
-        grpc = await start_grpc(state, address)
         await work
+    finally:
+        server.force_exit = server.force_exit or not state.draining
+        server.should_exit = True
         if grpc is not None:
             await grpc.stop(0 if server.force_exit else state.limits.drain)
-    finally:
         await asyncio.gather(work, return_exceptions=True)
         state.log.event("ended")
     return None
+
+
+def listening(address: Address) -> socket.socket:
+    """A socket that is bound.
+
+    Raises:
+        InputError: The address is taken, or not ours.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((address.host, address.port))
+    except (OSError, OverflowError) as error:
+        found.close()
+        raise InputError(f"cannot listen on {address.host}:{address.port}: {error}. Choose another --port.") from error
+    return found
 
 
 async def start_grpc(state: State, address: Address) -> Any:
@@ -120,7 +141,10 @@ async def start_grpc(state: State, address: Address) -> Any:
         return None
     from kxchange.serving.grpc_side import start
 
-    server, port = await start(state, address.host, address.grpc_port)
+    try:
+        server, port = await start(state, address.host, address.grpc_port)
+    except RuntimeError as error:
+        raise InputError(f"gRPC cannot listen on {address.host}:{address.grpc_port}. Choose another port.") from error
     state.log.event("listening", grpc=f"{address.host}:{port}")
     return server
 

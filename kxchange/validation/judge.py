@@ -11,7 +11,7 @@ import numpy as np
 
 from kxchange.model import Array
 from kxchange.types import DType
-from kxchange.validation.measure import Distance, compare_masks, distance, is_exact
+from kxchange.validation.measure import Distance, as_float, compare_masks, distance, error_decades, is_exact
 from kxchange.validation.truth import Truth
 from kxchange.validation.verdict import (
     FLOAT64_LIMIT,
@@ -41,6 +41,7 @@ class Finding:
         note: What is wrong, or worth knowing.
         case: Label of the worst case.
         worst: Index of the worst element there, with value and truth.
+        decades: How many elements are off by how much (accuracy only): see `measure.error_decades`.
     """
 
     output: str
@@ -51,6 +52,12 @@ class Finding:
     note: str = ""
     case: str = ""
     worst: dict[str, Any] = field(default_factory=dict[str, Any])
+    decades: list[int] = field(default_factory=list[int])
+
+    def count(self, decades: list[int]) -> None:
+        """Add the errors of one case."""
+        before = self.decades or [0] * len(decades)
+        self.decades = [old + new for old, new in zip(before, decades, strict=True)]
 
     def fail(self, verdict: Verdict, note: str, case: str) -> None:
         """Lower the verdict; the first reason of the worst kind stays."""
@@ -135,6 +142,7 @@ def judge_output(
             continue
         ratios = error_ratios(truth, number, name, gap, distance(source[number][name], right))
         finding.relative = max(finding.relative, gap.relative)
+        finding.count(error_decades(found[name], right))
         if right.size < SMALL:
             pooled.append(ratios)
             count += right.size
@@ -148,7 +156,7 @@ def judge_output(
 
 def judge_masks(finding: Finding, found: Array, source: Array, gap: Distance, label: str) -> bool:
     """NaN and infinities that the truth lacks: the source's own instability, or the backend's fault."""
-    if compare_masks(found.astype(np.float64), source.astype(np.float64)):
+    if compare_masks(as_float(found), as_float(source)):
         finding.fail(Verdict.WRONG, gap.masks, label)
         return False
     finding.note = finding.note or f"source-unstable: {gap.masks}, in the source too"

@@ -87,6 +87,7 @@ class Report:
         source: What the source's own error was measured on.
         settings: Seed, counts and dtype, enough to run it again.
         coverage: What the cases can see, where it was measured.
+        differences: Of structure and weights, where two models are compared.
     """
 
     subject: str
@@ -95,6 +96,7 @@ class Report:
     source: str = "numpy reference"
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
     coverage: Coverage | None = None
+    differences: list[str] = field(default_factory=list[str])
 
     @property
     def verdicts(self) -> dict[str, Verdict]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kxchange.converter import Variant, converter, converters
+from kxchange.converter import Converter, Variant, converter, converters
 from kxchange.errors import InputError
 from kxchange.hub import save
 from kxchange.model import Array, Model
@@ -112,10 +112,11 @@ def make_job(target: Target, path: str, settings: Mapping[str, Any], *, gradient
     )
 
 
-def choose_targets(backends: str | Sequence[str]) -> list[Target]:
+def choose_targets(backends: str | Sequence[str], *, processes: bool = True) -> list[Target]:
     """The targets asked for: ``all`` are all variants of those backends that can run models, numpy first.
 
-    A backend's name means its first variant; ``onnx:unoptimized`` names another one.
+    A backend's name means its first variant; ``onnx:unoptimized`` names another one. Of a backend whose variants want
+    environments of their own, ``all`` are those variants, or the first one where there are no processes for them.
 
     Raises:
         InputError: a backend cannot run models, or has no such variant.
@@ -124,11 +125,18 @@ def choose_targets(backends: str | Sequence[str]) -> list[Target]:
     if backends == "all":
         found = [name for name, record in converters().items() if record.prepare_verb]
         names = sorted(found, key=lambda name: (name != "numpy", name))
-        return [
-            make_target(name, variant) for name in names for variant in converter(name).variants if not variant.missing
-        ]
+        return [make_target(name, variant) for name in names for variant in ways(converter(name), processes)]
     asked = backends.split(",") if isinstance(backends, str) else backends
     return [find_target(name.strip()) for name in asked]
+
+
+def ways(record: Converter, processes: bool) -> list[Variant]:
+    """The variants of a backend that are worth a row each."""
+    found = [variant for variant in record.variants if not variant.missing]
+    apart = [variant for variant in found if variant.environment]
+    if not processes:
+        return [variant for variant in found if not variant.environment]
+    return apart + [variant for variant in found if not variant.environment and (variant.name or not apart)]
 
 
 def find_target(text: str) -> Target:

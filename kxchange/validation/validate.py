@@ -77,7 +77,7 @@ def validate(
     given = [*given_cases(subject.function(function), inputs)]
     made = [] if truth else [*given, *make_cases(subject, count=cases, seed=seed, function=function)]
     truth = truth or Truth(subject, made, function=function, dtype=dtype)
-    targets = choose_targets(backends)
+    targets = choose_targets(backends, processes=processes)
     runs = Runs(processes, pythons or {}, timeout, progress)
     products = gradient_cases(truth, seed) if gradients else []
     results = runs.run(subject, targets, truth, {"function": function, "dtype": dtype}, products)

@@ -223,6 +223,44 @@ def test_probing_a_branch_leaves_the_modules_buffers_alone() -> None:
     assert module.calls == 0
 
 
+def test_a_dim_may_be_a_multiple_of_a_name() -> None:
+    class Halves(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.avg_pool2d(x, 4)
+
+    model = capture(Halves(), torch.randn(2, 3, 8, 12), dynamic={"x": ("batch", None, "4*h", "4*w")})
+    assert str(model.main.graph.inputs[0].type) == "float32[batch, 3, 4*h, 4*w]"
+    assert str(model.main.graph.outputs[0].type) == "float32[batch, 3, h, w]"
+    assert_same(Halves(), model, torch.randn(1, 3, 4, 20))
+    with pytest.raises(CaptureError, match="axis 2 of the example for 'x' is 9"):
+        capture(Halves(), torch.randn(2, 3, 9, 12), dynamic={"x": ("batch", None, "4*h", "4*w")})
+
+
+@pytest.mark.parametrize("form", ["reshape", "expand"])
+def test_a_size_that_the_data_decides_is_a_blocker_with_its_line(form: str) -> None:
+    def function(x: torch.Tensor) -> torch.Tensor:
+        size = x.shape[0] * x.max().long().item()
+        return x.reshape(size, -1) if form == "reshape" else x.reshape(-1, 1).expand(-1, size)
+
+    line = function.__code__.co_firstlineno + 2
+    with pytest.raises((UnsupportedOpError, CaptureError), match=f"test_torch_capture.py:{line}"):
+        capture(function, torch.ones(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("function", "advice"),
+    [
+        (lambda x: x if x.sum() > 0 else -x, r"torch\.where"),
+        (lambda x: torch.from_numpy(x.numpy() * 2), "NumPy cannot be traced"),
+        (lambda x: torch.zeros(int(x[0, 0].item())) + x.sum(), "A size that depends on values"),
+    ],
+)
+def test_what_torch_refuses_has_a_line_and_the_usual_rewrite(function: Any, advice: str) -> None:
+    line = function.__code__.co_firstlineno
+    with pytest.raises(CaptureError, match=f"test_torch_capture.py:{line}: .*{advice}"):
+        capture(function, torch.ones(2, 3))
+
+
 def test_writes_through_views_are_functionalised() -> None:
     class Writes(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -118,7 +118,26 @@ def shrink(path: Path) -> Any:
     return [entry.array.sum() for entry in model.parameters.values()]
 
 
-ACTIONS = {"load": load, "verify": verify, "run": run, "inspect": inspect, "shrink": shrink}
+def mischief(path: Path) -> None:
+    """Everything that a hostile file may not bring about: what the tests of the probe itself open."""
+    import contextlib
+    import pickle
+    import socket
+    import subprocess
+
+    (path.parent / "left").write_text("x")
+    subprocess.run(["true"], check=True)
+    socket.socket().close()
+    with contextlib.suppress(ImportError):
+        __import__("kx_trap")
+    pickle.loads(b"cos\ngetpid\n)R.")
+    _ = bytearray(400 * 2**20)
+    deadline = time.process_time() + 2.5
+    while time.process_time() < deadline:
+        pass
+
+
+ACTIONS = {"mischief": mischief, "load": load, "verify": verify, "run": run, "inspect": inspect, "shrink": shrink}
 
 
 def peak_start() -> int:

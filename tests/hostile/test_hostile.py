@@ -126,6 +126,27 @@ def test_hostile_files(name: str, tmp_path: Path) -> None:
     assert not left, f"left behind: {sorted(left)}"
 
 
+def test_the_probe_sees_what_it_must(tmp_path: Path) -> None:
+    """The table means something only if a fault shows."""
+    group, path = Group("mischief"), tmp_path / "net.kx"
+    path.write_bytes(b"x")
+    group.add(0, "all at once", lambda folder: None, action="mischief")
+    row = probe(group, {"0 all at once": path}, tmp_path)["0 all at once"]
+    found = "; ".join(faults(group.cases[0], row, 0.0))
+    for fault in (
+        "loaded",
+        "seconds",
+        "MB for",
+        "open for writing",
+        "subprocess.Popen",
+        "socket",
+        "import kx_trap",
+        "find_class",
+    ):
+        assert fault in found, fault
+    assert (tmp_path / "left").exists()
+
+
 def test_every_row_of_the_threat_model_has_a_case() -> None:
     numbers = {case.number for make in GROUPS.values() for case in make().cases}
     assert numbers == set(range(1, ROWS + 1))

@@ -13,48 +13,13 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
+from serving_models import centred, every_datatype, perceptron
 
 import kxchange as kx
-from kxchange import ops
-from kxchange.dims import symbol
-from kxchange.graph import Graph, parameter, placeholder
-from kxchange.model import Function, Model, Parameter
-from kxchange.types import DType, TensorType
 
 for module in ("onnxruntime", "uvicorn", "uvloop", "httptools", "orjson"):
     pytest.importorskip(module)
-
-PLAIN = (
-    "bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "bfloat16",
-    "float32", "float64",
-)  # fmt: skip
-
-
-def perceptron() -> Model:
-    rng = np.random.default_rng(0)
-    shapes = {"w1": (64, 64), "b1": (64,), "w2": (10, 64), "b2": (10,)}
-    held = {name: Parameter(name, (rng.normal(size=s) / 8).astype(np.float32)) for name, s in shapes.items()}
-    read = {name: parameter(name, entry.type) for name, entry in held.items()}
-    x = placeholder("x", TensorType(DType.FLOAT32, (symbol("batch"), 64)))
-    hidden = ops.relu(ops.linear(x, read["w1"], read["b1"]))
-    graph = Graph((x,), (ops.linear(hidden, read["w2"], read["b2"]),))
-    return Model({"main": Function(graph, ("y",))}, held)
-
-
-def every_datatype() -> Model:
-    """Each input comes back reversed along its only dynamic axis."""
-    inputs = [placeholder(f"in_{name}", TensorType(DType(name), (symbol("n"), 2))) for name in PLAIN]
-    outputs = tuple(ops.flip(value, axis=(0,)) for value in inputs)
-    return Model({"main": Function(Graph(tuple(inputs), outputs), tuple(f"out_{name}" for name in PLAIN))}, [])
-
-
-def centred() -> Model:
-    """Each sample's result depends on the others of its batch."""
-    x = placeholder("x", TensorType(DType.FLOAT32, (symbol("batch"), 4)))
-    graph = Graph((x,), (ops.subtract(x, ops.mean(x, axis=(0,), keepdims=True)),))
-    return Model({"main": Function(graph, ("y",))}, [])
 
 
 @pytest.fixture(scope="session")
@@ -111,10 +76,10 @@ def start(cache, tmp_path_factory):
     """Start `kx serve` with arguments; waits until it is ready, or until it ends."""
     running: list[Running] = []
 
-    def begin(*arguments, wait=True) -> Running:
+    def begin(*arguments, wait=True, port=True) -> Running:
         log = tmp_path_factory.mktemp("log") / "log"
         command = [sys.executable, "-m", "kxchange", "serve", *map(str, arguments)]
-        command += ["--port", "0", "--grpc-port", "0", "--log-json", "--threads", "1"]
+        command += ["--grpc-port", "0", "--log-json", "--threads", "1", *(["--port", "0"] if port else [])]
         with log.open("w") as stream:
             process = subprocess.Popen(command, stderr=stream, env={**os.environ, "KXCHANGE_CACHE": str(cache)})
         server = Running(process, log)
