@@ -9,8 +9,8 @@ import numpy as np
 
 from kxchange import ops
 from kxchange.graph import Value
+from kxchange.known import Array
 from kxchange.types import DType
-from kxchange_onnx.known import Array
 from kxchange_onnx.lift import ML, SCOPE, lift, refuse, wants
 from kxchange_onnx.lift_normalization import as_type
 from kxchange_onnx.trees_in import Forest, aggregated, float_or, forest_of

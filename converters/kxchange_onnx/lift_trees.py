@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kxchange.graph import Value
-from kxchange_onnx.known import Array
+from kxchange.known import Array
 from kxchange_onnx.lift import ML, lift
 from kxchange_onnx.lift_ml import classifier, regressor
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from kxchange import ops
 from kxchange.graph import Value
+from kxchange.known import Array, python_number
 from kxchange.types import DType
-from kxchange_onnx.known import Array, python_number
 from kxchange_onnx.lift import SCOPE, lift, refuse
 from kxchange_onnx.operands_in import dims
 from kxchange_onnx.types_in import dtype_of

@@ -10,6 +10,8 @@ import onnx
 
 from kxchange.errors import Blocker, CaptureError, DimError, FormatError, KxchangeError, LimitError, TypeInferenceError
 from kxchange.graph import PROVENANCE, Node, Value
+from kxchange.known import Array, Knowledge, has_ratios
+from kxchange.literals import literal
 from kxchange.types import DType, TensorType
 from kxchange_onnx import lift_rules  # noqa: F401 - fills the table
 from kxchange_onnx.binding_in import (
@@ -21,9 +23,7 @@ from kxchange_onnx.binding_in import (
     value_of,
 )
 from kxchange_onnx.functions_in import MAX_NODES, Key, has_body, schema_function, with_defaults
-from kxchange_onnx.known import Array, Knowledge, has_ratios
 from kxchange_onnx.lift import ABSENT, SCOPE, Absent, lift, refuse
-from kxchange_onnx.literals import literal
 from kxchange_onnx.names_in import Context, Names, domain_of, opset_versions
 from kxchange_onnx.order_in import ordered
 from kxchange_onnx.parameters_in import Parameters

@@ -18,11 +18,11 @@ from kxchange.dims import symbols
 from kxchange.errors import Blocker, FormatError, UnsupportedOpError
 from kxchange.fresh import numbering
 from kxchange.graph import Graph, Value, placeholder
+from kxchange.known import Knowledge
 from kxchange.model import Array, Function, Model, Parameter, Role
 from kxchange.types import DType
 from kxchange_onnx.external_in import ExternalFolder
 from kxchange_onnx.functions_in import local_functions
-from kxchange_onnx.known import Knowledge
 from kxchange_onnx.lift import EMPTY, Absent, Items
 from kxchange_onnx.lifting import Lifter, collected
 from kxchange_onnx.names_in import Context, Names, opset_versions

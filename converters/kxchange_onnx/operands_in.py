@@ -9,10 +9,10 @@ import numpy as np
 from kxchange import ops
 from kxchange.dims import Dim, DimExpr
 from kxchange.graph import Value, topological_order
+from kxchange.known import Array, has_ratios, is_symbolic, python_number
+from kxchange.literals import literal
 from kxchange.types import DType
-from kxchange_onnx.known import Array, has_ratios, is_symbolic, python_number
 from kxchange_onnx.lift import SCOPE, refuse
-from kxchange_onnx.literals import literal
 
 
 def content(value: Value) -> Array | None:

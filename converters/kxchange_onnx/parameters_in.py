@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from kxchange.graph import Graph, Node, Value, parameter
+from kxchange.literals import literal
 from kxchange.model import Array, Parameter, Role
 from kxchange.spec import REGISTRY
 from kxchange.types import TensorType
-from kxchange_onnx.literals import literal
 
 EAGER = 2**16
 """Bytes up to which a tensor is decoded at once; larger ones when they are first needed."""

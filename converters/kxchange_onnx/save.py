@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,6 +13,7 @@ from kxchange.format.atomic import atomic_writer
 from kxchange.model import Model
 from kxchange_onnx.build import PROTO_LIMIT, weight_bytes
 from kxchange_onnx.graph_out import lower_model
+from kxchange_onnx.shared_weights import shared_places
 from kxchange_onnx.verify import verify
 from kxchange_onnx.weights import Place, content, external, large, message
 
@@ -28,6 +30,7 @@ def save(
     opset: int | None = None,
     function: str | None = None,
     external_data: bool | None = None,
+    weights: Path | str | None = None,
     check: bool = True,
 ) -> list[Path]:
     """Write one function of a model as an `.onnx` file.
@@ -39,6 +42,8 @@ def save(
         function: Which entry point; the main one where None.
         external_data: Whether the weights go to a second file, ``<name>.onnx.data`` beside the first; where None, only
             if one file could not hold them (2 GiB).
+        weights: A `.kx` or `.safetensors` file in the same folder that holds the parameters: the model points into it,
+            and no weight is written a second time. Whatever the file has not is inside the model.
         check: Check the result with onnx's checker and run it in ONNX Runtime at two sizes before writing.
 
     Returns:
@@ -51,7 +56,8 @@ def save(
     """
     path = Path(path)
     lowered = lower_model(model, opset=opset, function=function)
-    size = weight_bytes(lowered)
+    places = shared_places(lowered, path, Path(weights)) if weights is not None else {}
+    size = weight_bytes(lowered) - sum(_nbytes(lowered, name) for name in places)
     if external_data is False and size > PROTO_LIMIT - MARGIN:
         raise WriteError(
             f"Cannot write {size:,} bytes of weights into {path.name}: an .onnx file ends at 2 GiB. "
@@ -59,16 +65,22 @@ def save(
         )
     if check:
         verify(model, lowered, function)
-    if external_data or size > PROTO_LIMIT - MARGIN:
-        return _save_apart(lowered, path)
-    with atomic_writer(path) as stream:
-        stream.write(message(lowered).SerializeToString(deterministic=True))
+    with external(lowered, places):
+        if external_data or size > PROTO_LIMIT - MARGIN:
+            return _save_apart(lowered, path, places)
+        with atomic_writer(path) as stream:
+            stream.write(message(lowered).SerializeToString(deterministic=True))
     return [path]
 
 
-def _save_apart(lowered: ir.Model, path: Path) -> list[Path]:
+def _nbytes(lowered: ir.Model, name: str) -> int:
+    tensor: Any = lowered.graph.initializers[name].const_value
+    return tensor.nbytes
+
+
+def _save_apart(lowered: ir.Model, path: Path, elsewhere: Collection[str]) -> list[Path]:
     """Two files; neither takes its name before both are complete on the disk."""
-    tensors = large(lowered)
+    tensors = {name: tensor for name, tensor in large(lowered).items() if name not in elsewhere}
     places, total = _places(tensors, f"{path.name}.data")
     data = path.with_name(f"{path.name}.data")
     with external(lowered, places):

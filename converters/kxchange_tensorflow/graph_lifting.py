@@ -13,9 +13,9 @@ from typing import Any
 from kxchange.errors import Blocker, CaptureError, DimError, FormatError, KxchangeError, LimitError, TypeInferenceError
 from kxchange.format.limits import MAX_EXPANDED_CALLS
 from kxchange.graph import Graph, Source, Value, emitting
+from kxchange.known import Knowledge
+from kxchange.literals import literal
 from kxchange.types import DType
-from kxchange_onnx.known import Knowledge
-from kxchange_onnx.literals import literal
 from kxchange_tensorflow.graph_proto import FunctionName, FunctionRecord, GraphRecord, NodeRecord, OtherType, Shape
 from kxchange_tensorflow.lift import ABSENT, SCOPE, Absent, LiftTable, call, refuse
 from kxchange_tensorflow.lists_in import ListValue, Resource

@@ -11,10 +11,10 @@ from kxchange.dims import Dim, symbol
 from kxchange.errors import Blocker, FormatError, InputError, UnsupportedOpError
 from kxchange.fresh import numbering
 from kxchange.graph import Graph, Value, parameter, placeholder
+from kxchange.known import Knowledge
+from kxchange.literals import literal
 from kxchange.model import Array, Function, Model, Parameter, Role
 from kxchange.types import DType, TensorType
-from kxchange_onnx.known import Knowledge
-from kxchange_onnx.literals import literal
 from kxchange_tensorflow.graph_lifting import GraphLifter
 from kxchange_tensorflow.graph_proto import GraphRecord, NodeRecord, OtherType, Shape, TensorData
 from kxchange_tensorflow.graph_rules import lift

@@ -15,9 +15,9 @@ from kxchange import ops
 from kxchange.dims import Dim, DimExpr
 from kxchange.errors import CaptureError
 from kxchange.graph import Value
+from kxchange.known import Knowledge, has_ratios, python_number
+from kxchange.literals import literal
 from kxchange.types import DType
-from kxchange_onnx.known import Knowledge, has_ratios, python_number
-from kxchange_onnx.literals import literal
 
 Rule = Callable[..., Any]
 R = TypeVar("R", bound=Rule)

@@ -7,8 +7,8 @@ from typing import Any
 
 from kxchange.errors import Blocker, CaptureError, DimError, FormatError, KxchangeError, TypeInferenceError
 from kxchange.graph import Value, emitting
+from kxchange.known import Knowledge
 from kxchange.types import DType
-from kxchange_onnx.known import Knowledge
 from kxchange_tensorflow import tflite_rules
 from kxchange_tensorflow.lift import ABSENT, SCOPE, Absent, Entry, call, refuse
 from kxchange_tensorflow.quantized import LIMITS, dequantize, quantize

@@ -14,10 +14,10 @@ from kxchange.dims import Dim, DimExpr, parse_dim, symbol
 from kxchange.errors import FormatError, InputError, UnsupportedOpError
 from kxchange.fresh import numbering
 from kxchange.graph import Graph, Value, parameter, placeholder
+from kxchange.known import Knowledge
+from kxchange.literals import literal
 from kxchange.model import Array, Function, Model, Parameter
 from kxchange.types import TensorType
-from kxchange_onnx.known import Knowledge
-from kxchange_onnx.literals import literal
 from kxchange_tensorflow.lift import Absent
 from kxchange_tensorflow.tflite_file import Signature, Tensor, TFLiteFile, read
 from kxchange_tensorflow.tflite_lifting import TFLiteLifter, is_stored

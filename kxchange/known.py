@@ -18,8 +18,8 @@ from kxchange.errors import KxchangeError
 from kxchange.graph import Node, Value
 from kxchange.reference import evaluate_node
 from kxchange.spec import dims_of
+from kxchange.symbolic import Ratio, evaluate_symbolic
 from kxchange.types import DType, TensorType
-from kxchange_onnx.symbolic import Ratio, evaluate_symbolic
 
 Array = NDArray[Any]
 """A concrete array, or an object array of ints, floats, dims and ratios of dims."""

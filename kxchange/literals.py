@@ -9,8 +9,8 @@ import numpy as np
 from kxchange import ops
 from kxchange.constant import Constant
 from kxchange.graph import Value
+from kxchange.known import Array, is_symbolic, python_number
 from kxchange.types import DType
-from kxchange_onnx.known import Array, is_symbolic, python_number
 
 
 def literal(content: Array, dtype: DType) -> Value:

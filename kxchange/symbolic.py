@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,9 @@ def evaluate_symbolic(node: Node, operands: Sequence[Array | None]) -> tuple[Arr
 
 
 def _boxed(result: Any) -> Array | None:
-    return result if result is None or isinstance(result, np.ndarray) else _filled((), result)
+    if result is None or isinstance(result, np.ndarray):
+        return cast("Array | None", result)
+    return _filled((), result)
 
 
 def _evaluated(node: Node, operands: Sequence[Array | None]) -> tuple[Array | None, ...]:
@@ -99,7 +101,7 @@ def _take(operands: Sequence[Array | None], axis: int) -> Array | None:
     x, indices = operands
     if x is None or indices is None or indices.dtype == object:
         return None
-    return np.take(_objects(x), indices, axis=axis)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    return np.take(cast("Array", _objects(x)), indices, axis=axis)
 
 
 INDEXED = frozenset({"gather_nd", "take_along_axis", "scatter", "scatter_nd"})
@@ -291,7 +293,7 @@ def _fmod(a: Any, b: Any) -> Any:
 
 
 def _power(a: Any, b: Any) -> Any:
-    if isinstance(b, float) and b == int(b):
+    if isinstance(b, float) and b.is_integer():
         b = int(b)
     if not isinstance(b, int) or not 0 <= b <= 8 or isinstance(a, Ratio):
         raise Undecided
@@ -310,7 +312,18 @@ def _converter(dtype: Any) -> Callable[[Any], Any]:
     return lambda a: float(a) if isinstance(a, int | bool) else a
 
 
-ELEMENTWISE: dict[str, Callable[..., Any]] = {
+UNARY: dict[str, Callable[[Any], Any]] = {
+    "negative": _negative,
+    "abs": _absolute,
+    "sign": _sign,
+    "floor": _floor,
+    "ceil": _ceil,
+    "trunc": _truncated,
+    "round": _round,
+    "square": lambda a: _multiply(a, a),
+    "logical_not": lambda a: not a,
+}
+BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "add": _add,
     "subtract": lambda a, b: _add(a, _negative(b)),
     "multiply": _multiply,
@@ -319,29 +332,19 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "truncated_divide": _truncated_divide,
     "remainder": _remainder,
     "fmod": _fmod,
-    "negative": _negative,
-    "abs": _absolute,
-    "sign": _sign,
-    "floor": _floor,
-    "ceil": _ceil,
-    "trunc": _truncated,
-    "round": _round,
     "pow": _power,
-    "square": lambda a: _multiply(a, a),
     "maximum": _maximum,
     "minimum": _minimum,
-    "clip": _clip,
-    "where": _where,
     "equal": _equal,
     "not_equal": lambda a, b: not _equal(a, b),
     "greater_equal": _greater_equal,
     "less_equal": lambda a, b: _greater_equal(b, a),
     "greater": lambda a, b: not _greater_equal(b, a),
     "less": lambda a, b: not _greater_equal(a, b),
-    "logical_not": lambda a: not a,
     "logical_and": lambda a, b: bool(a and b),
     "logical_or": lambda a, b: bool(a or b),
 }
+ELEMENTWISE: dict[str, Callable[..., Any]] = {**UNARY, **BINARY, "clip": _clip, "where": _where}
 
 REDUCING: dict[str, Callable[[Any, Any], Any]] = {
     "sum": _add,
