@@ -4,6 +4,7 @@ PYTHON    ?= $(shell for p in python3.11 python3 python; do \
 EXTRAS    ?= torch,onnx,jax,tensorflow,keras,report,serve,dev
 PIP_FLAGS ?=
 ARGS      ?=
+SECONDS   ?= 60
 
 BIN    := .venv/bin
 STAMP  := .venv/installed
@@ -49,8 +50,8 @@ bench: $(STAMP)  ## conversion time, memory, file size, latency
 docs: $(STAMP)  ## regenerate the generated tables
 	@$(BIN)/python docs/generate.py $(ARGS)
 
-fuzz: $(STAMP)  ## hostile files against every reader
-	@$(PYTEST) tests/fuzz $(ARGS)
+fuzz: $(STAMP)  ## damaged files against every reader, SECONDS for each (ARGS="--target onnx")
+	@$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS) $(ARGS)
 
 constraints: $(STAMP)  ## pin what is installed now
 	@$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' | LC_ALL=C sort -f > constraints.new

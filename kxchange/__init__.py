@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from kxchange.converter import Converter as Converter
     from kxchange.converter import converters as converters
     from kxchange.errors import KxchangeError as KxchangeError
+    from kxchange.functions import join as join
     from kxchange.hub import capture as capture
     from kxchange.hub import load as load
     from kxchange.hub import run as run
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from kxchange.types import TensorType as TensorType
     from kxchange.validation.convert import convert as convert
     from kxchange.validation.validate import validate as validate
+    from kxchange.weight_files import read_weights as read_weights
+    from kxchange.weights import WeightReport as WeightReport
+    from kxchange.weights import load_weights as load_weights
 
 __version__ = "0.1.0"
 
@@ -27,12 +31,16 @@ _HOMES = {
     "KxchangeError": "kxchange.errors",
     "Model": "kxchange.model",
     "TensorType": "kxchange.types",
+    "WeightReport": "kxchange.weights",
     "capture": "kxchange.hub",
     "convert": "kxchange.validation.convert",
     "converters": "kxchange.converter",
+    "join": "kxchange.functions",
     "load": "kxchange.hub",
     "run": "kxchange.hub",
     "save": "kxchange.hub",
+    "load_weights": "kxchange.weights",
+    "read_weights": "kxchange.weight_files",
     "validate": "kxchange.validation.validate",
 }
 __all__ = [*_HOMES, "__version__", "ops"]  # pyright: ignore[reportUnsupportedDunderAll]

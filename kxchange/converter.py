@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module, metadata
 from importlib.util import find_spec
@@ -15,6 +15,28 @@ from kxchange.errors import MissingBackendError, UnknownConverterError
 
 GROUP = "kxchange.converters"
 Runner = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to run a backend that is worth a row of its own in a validation.
+
+    Attributes:
+        name: Behind the backend's name and a colon; empty for the usual way.
+        options: Passed to `prepare` and `gradients`.
+        environment: Environment variables that must be set before the backend is imported.
+        requires: Modules that must be importable beside the backend's own.
+    """
+
+    name: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    requires: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Required modules that are not installed."""
+        return tuple(module for module in self.requires if find_spec(module) is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +55,8 @@ class Converter:
         sniff: ``(path, head: bytes) -> str | None``: the format's name if the file is one this converter loads.
             Must not import the backend.
         load_verb: ``(path, **options) -> Model``.
+        tensors_verb: ``(path, head: bytes) -> {name: Parameter} | None``: the tensors of a file that holds no
+            architecture; None for any other file. Must not import the backend.
         save_verb: ``(model, path, **options) -> list[Path]`` (files written).
         build_verb: ``(model, **options) -> live object``.
         capture_verb: ``(object, *args, **options) -> Model``.
@@ -45,6 +69,11 @@ class Converter:
             gradients``, all by name: vector-Jacobian products of the outputs in `cotangents` for every floating input
             (``input NAME``) and every trained tensor (``parameter NAME``).
         supports_verb: ``(node) -> bool``: whether the lowering table takes a node natively.
+        run_file_verb: ``(path, model, *, function=None) -> Runner``: a file that `save` wrote, opened by the backend's
+            own loader; `model` is only asked for the names and order of inputs and outputs.
+        variants: Ways to run it that a validation tells apart; the first is meant by the backend's bare name.
+        forms: Other forms that the same package writes and builds, each under a name of its own. They are found by
+            name, and are no backends beside this one.
     """
 
     name: str
@@ -55,6 +84,7 @@ class Converter:
     captures: tuple[str, ...] = ()
     sniff: str = ""
     load_verb: str = ""
+    tensors_verb: str = ""
     save_verb: str = ""
     build_verb: str = ""
     capture_verb: str = ""
@@ -64,6 +94,9 @@ class Converter:
     tensor_verb: str = ""
     gradients_verb: str = ""
     supports_verb: str = ""
+    run_file_verb: str = ""
+    variants: tuple[Variant, ...] = (Variant(),)
+    forms: tuple[Converter, ...] = ()
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -93,7 +126,7 @@ class Converter:
             raise UnknownConverterError(
                 f"{self.name} cannot {name.removesuffix('_verb')} models. kx backends lists who can."
             )
-        if missing := self._missing_for(name):
+        if missing := self.missing_for(name):
             raise MissingBackendError(
                 f"{self.name} needs {', '.join(missing)}, which is not installed. "
                 f'Run: pip install "kxchange[{self.extra or self.name}]".'
@@ -101,9 +134,9 @@ class Converter:
         module, _, function = target.partition(":")
         return getattr(import_module(module), function)
 
-    def _missing_for(self, verb: str) -> tuple[str, ...]:
-        """What a verb needs and is not installed; recognising a file needs nothing."""
-        if verb == "sniff":
+    def missing_for(self, verb: str) -> tuple[str, ...]:
+        """What a verb needs and is not installed; recognising a file and reading bare tensors need nothing."""
+        if verb in ("sniff", "tensors_verb"):
             return ()
         if verb == "load_verb" and self.load_requires is not None:
             return tuple(module for module in self.load_requires if find_spec(module) is None)
@@ -151,6 +184,10 @@ class Converter:
         """A NumPy array as a tensor of the backend."""
         return self.verb("tensor_verb")(array)
 
+    def run_file(self, path: Path, model: Any, **options: Any) -> Runner:
+        """A written file in the backend's own runtime."""
+        return self.verb("run_file_verb")(path, model, **options)
+
     def supports(self, node: Any) -> bool:
         """Whether the lowering table takes this node natively."""
         return self.verb("supports_verb")(node)
@@ -177,7 +214,7 @@ def converters() -> dict[str, Converter]:
 
 
 def converter(name: str) -> Converter:
-    """The converter called `name`.
+    """The converter, or the form of one, called `name`.
 
     Raises:
         UnknownConverterError: there is none; the message lists those installed and suggests the nearest.
@@ -185,6 +222,9 @@ def converter(name: str) -> Converter:
     installed = converters()
     if name in installed:
         return installed[name]
+    forms = {form.name: form for owner in installed.values() for form in owner.forms}
+    if name in forms:
+        return forms[name]
     near = difflib.get_close_matches(name, installed, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise UnknownConverterError(f"unknown converter {name!r}; installed: {', '.join(installed)}.{hint}")

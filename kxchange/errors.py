@@ -41,6 +41,10 @@ class UnknownFormatError(KxchangeError):
     """A source or target whose format no installed converter knows."""
 
 
+class NoArchitectureError(UnknownFormatError):
+    """A file that holds tensors, but says nothing of what to compute with them."""
+
+
 class MissingBackendError(KxchangeError):
     """A converter whose framework is not installed."""
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from kxchange.converter import Converter, converter, converters
-from kxchange.errors import CaptureError, InputError, UnknownFormatError
+from kxchange.errors import (
+    CaptureError,
+    FormatError,
+    InputError,
+    KxchangeError,
+    LimitError,
+    NoArchitectureError,
+    UnknownFormatError,
+)
 from kxchange.model import Array, Model
 
 HEAD = 4096
 """Bytes read to recognise a file."""
-FOLDER_TARGETS = {"flax": "jax", "tf": "tensorflow"}
+FOLDER_TARGETS = {"tf": "tensorflow"}
 """Names accepted by `to` that are another form of a converter's output."""
 
 
@@ -28,18 +37,42 @@ def load(path: str | PathLike[str], **options: Any) -> Model:
         UnknownFormatError: no installed converter knows the file.
     """
     path = Path(path)
+    if not path.exists() and (index := path.with_name(path.name + ".index.json")).is_file():
+        path = index  # a sharded model answers to the name it would have as one file
     if not path.exists():
         raise InputError(f"there is no file or folder {str(path)!r}. Check the path.")
-    reader = recognise(path)
-    if reader is None:
-        from kxchange.format.model_file import load_model
+    with _typed(path):
+        reader = recognise(path)
+        if reader is None:
+            from kxchange.format.model_file import load_model
 
-        return load_model(path, **options)
-    return reader.load(path, **options)
+            return load_model(path, **options)
+        return reader.load(path, **options)
+
+
+@contextmanager
+def _typed(path: Path) -> Generator[None]:
+    """A damaged file can fail in a reader's own code or in a library below it: that is a refusal, too."""
+    try:
+        yield
+    except KxchangeError:
+        raise
+    except MemoryError as error:
+        raise LimitError(f"{str(path)!r} cannot be read: there is not enough memory for what it asks for.") from error
+    except OSError as error:
+        raise FormatError(f"{str(path)!r} cannot be read: {error.strerror or error}.") from error
+    except Exception as error:
+        from kxchange.format.names import shown
+
+        raise FormatError(
+            f"{str(path)!r} cannot be read ({type(error).__name__}: {shown(str(error))}): it is damaged, or a case "
+            "that kxchange does not know. If other programs open it, please report it."
+        ) from error
 
 
 def recognise(path: Path) -> Converter | None:
     """The converter that loads `path`, by content; None for kxchange's own format."""
+    from kxchange.format.foreign import PREFIX_BYTES, foreign_kind
     from kxchange.format.model_file import is_kx
 
     if is_kx(path):
@@ -50,10 +83,32 @@ def recognise(path: Path) -> Converter | None:
             return candidate
     if path.suffix == ".kx":
         return None  # its own reader says best what is wrong with it
+    _refuse_bare_tensors(path)
     known = sorted({suffix for c in converters().values() for suffix in c.suffixes} | {".kx"})
+    kind = foreign_kind(head[:PREFIX_BYTES])
     raise UnknownFormatError(
-        f"no installed converter recognises {str(path)!r} by its content (formats written here: {', '.join(known)}). "
-        "kx backends lists the converters and what each one reads."
+        f"no installed converter recognises {str(path)!r} by its content{f': it is {kind}' if kind else ''} (formats "
+        f"written here: {', '.join(known)}). kx backends lists the converters and what each one reads."
+    )
+
+
+def _refuse_bare_tensors(path: Path) -> None:
+    """Say what to do with a file of weights.
+
+    Raises:
+        NoArchitectureError: `path` holds tensors and no architecture.
+        FormatError: It is a file of tensors, but not a sound one.
+    """
+    from kxchange.weight_files import read_weights
+
+    try:
+        count = len(read_weights(path))
+    except UnknownFormatError:
+        return
+    raise NoArchitectureError(
+        f"{path.name} holds {count} tensors and no architecture. Capture or load the architecture first: "
+        f"model = kx.capture(module, *example_inputs), then model, report = kx.load_weights(model, {path.name!r}); on "
+        f"the command line kx convert package.module:attribute TARGET --weights {path.name}. kx inspect lists them."
     )
 
 
@@ -98,11 +153,16 @@ def save(model: Model, path: str | PathLike[str], *, to: str | None = None, **op
         The files written.
     """
     path = Path(path)
-    if to == "kx" or (to is None and path.suffix == ".kx"):
+    if is_kx_target(path, to):
         from kxchange.format.model_file import save_model
 
         return save_model(model, path, **options)
     return saver(path, to).save(model, path, **options)
+
+
+def is_kx_target(path: Path, to: str | None) -> bool:
+    """Whether a target is a `.kx` file or the index of a sharded one."""
+    return to == "kx" or (to is None and path.name.endswith((".kx", ".kx.index.json")))
 
 
 def saver(path: Path, to: str | None) -> Converter:

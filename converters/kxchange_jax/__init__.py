@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from kxchange.converter import Converter
 
+flax = Converter(
+    name="flax",
+    requires=("jax", "flax"),
+    extra="jax",
+    build_verb="kxchange_jax.flax_build:build",
+    save_verb="kxchange_jax.save:save",
+)
+
 converter = Converter(
     name="jax",
     requires=("jax",),
@@ -15,6 +23,9 @@ converter = Converter(
         "kxchange_jax.jax_model.JaxModel",
         "jaxlib._jax.ArrayImpl",
     ),
+    sniff="kxchange_jax.folder:sniff",
+    load_verb="kxchange_jax.load:load",
+    save_verb="kxchange_jax.save:save",
     build_verb="kxchange_jax.build:build",
     capture_verb="kxchange_jax.capture:capture",
     prepare_verb="kxchange_jax.prepare:prepare",
@@ -23,4 +34,5 @@ converter = Converter(
     tensor_verb="kxchange_jax.source:to_tensor",
     gradients_verb="kxchange_jax.gradients:gradients",
     weights_verb="kxchange_jax.checking:held_weights",
+    forms=(flax,),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -94,12 +94,19 @@ def _fits(array: Any, dtype: DType) -> bool:
     return bool(plain.size == 0 or (plain.min() >= limits.min and plain.max() <= limits.max))
 
 
-def pack(function: Function, outputs: Sequence[Any]) -> Any:
-    """The outputs in the source's tree; without one, the single output, or a dict by name."""
+def pack(function: Function, outputs: Sequence[Any], without: Collection[str] = ()) -> Any:
+    """The outputs in the source's tree; without one, the single output, or a dict by name.
+
+    Args:
+        function: Whose outputs they are.
+        outputs: All of them, in order.
+        without: Names of those to leave out, where no tree says which there are.
+    """
     named = dict(zip(function.output_names, outputs, strict=True))
     if function.structure is not None:
         return _rebuild(function.structure, named)
-    return outputs[0] if len(outputs) == 1 else named
+    kept = {name: value for name, value in named.items() if name not in without}
+    return next(iter(kept.values())) if len(kept) == 1 else kept
 
 
 def _rebuild(tree: Any, outputs: Mapping[str, Any]) -> Any:

@@ -110,6 +110,14 @@ class Apply:
         """The outputs in the source's tree."""
         return pack(self.function, self.outputs(params, bind_arguments(self.function, args, kwargs)))
 
+    def with_updates(self, params: Any, /, *args: Any, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """The outputs without those that are next values of parameters, and these by the parameter's name."""
+        updates = self.function.updates
+        outputs = self.outputs(params, bind_arguments(self.function, args, kwargs))
+        named = zip(self.function.output_names, outputs, strict=True)
+        written = {updates[name]: value for name, value in named if name in updates}
+        return pack(self.function, outputs, without=frozenset(updates)), written
+
     def outputs(self, params: Any, inputs: list[Any]) -> tuple[Any, ...]:
         """All outputs in order, for one value per input."""
         wide = bool(jax.config.read("jax_enable_x64"))

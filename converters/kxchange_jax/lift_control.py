@@ -44,10 +44,10 @@ def _(which: Value, *operands: Value, branches: Sequence[Any], **_: Any) -> Valu
         return SCOPE.lifter.inline(branches[0], operands)  # pyright: ignore[reportReturnType]
     if not graphs[0].outputs:
         return ()
-    return _choose(which, operands, graphs)
+    return choose(which, operands, graphs)
 
 
-def _choose(which: Value, operands: Sequence[Value], graphs: Sequence[Graph]) -> Values:
+def choose(which: Value, operands: Sequence[Value], graphs: Sequence[Graph]) -> Values:
     """The first branch where `which` is 0 or less, else one of the others."""
     if len(graphs) == 2:
         return as_tuple(ops.cond(_is_positive(which), *operands, branches=(graphs[0], graphs[1])))
@@ -55,7 +55,7 @@ def _choose(which: Value, operands: Sequence[Value], graphs: Sequence[Graph]) ->
     outer = [placeholder(f"x{position}", type) for position, type in enumerate(types)]
     first = Graph(tuple(outer), _inlined(graphs[0], outer[1:]))
     inner = [placeholder(f"x{position}", type) for position, type in enumerate(types)]
-    rest = Graph(tuple(inner), _choose(ops.subtract(inner[0], 1), inner[1:], graphs[1:]))
+    rest = Graph(tuple(inner), choose(ops.subtract(inner[0], 1), inner[1:], graphs[1:]))
     return as_tuple(ops.cond(_is_positive(which), which, *operands, branches=(first, rest)))
 
 

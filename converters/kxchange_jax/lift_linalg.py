@@ -50,6 +50,9 @@ def _matmul(x1: Value, x2: Value, inner1: Axes, inner2: Axes, batch1: Axes, batc
         if x1.ndim == 1 and x2.ndim == 2:
             return ops.matmul(x1, permuted(x2, (k2, *free2)))
         return ops.matmul(permuted(x1, (*free1, k1)), permuted(x2, (k2, *free2)))
+    if not batch1 and x1.ndim <= 2:  # a matrix or a vector by rows of any shape, whose axes come last
+        product = ops.matmul(permuted(x2, (*free2, k2)), permuted(x1, (k1, *free1)))
+        return permuted(product, (product.ndim - 1, *range(product.ndim - 1))) if free1 else product
     if len(free1) > 1 or len(free2) > 1 or not batch1:
         return None
     left, right = permuted(x1, (*batch1, *free1, k1)), permuted(x2, (*batch2, k2, *free2))

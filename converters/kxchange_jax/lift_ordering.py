@@ -14,7 +14,7 @@ from kxchange_jax.lift import SCOPE, cast, lift
 def _(*xs: Value, dimension: int, num_keys: int, **_: Any) -> tuple[Value, ...] | Value:
     if len(xs) == 1:
         return ops.sort(xs[0], axis=dimension)
-    if num_keys == 1 and len(xs) == 2 and _counts_axis(xs[1], dimension):
+    if num_keys == 1 and len(xs) == 2 and counts_axis(xs[1], dimension):
         order = ops.argsort(xs[0], axis=dimension)
         return ops.take_along_axis(xs[0], order, axis=dimension), cast(order, xs[1].dtype)
     ordered = list(xs)
@@ -24,7 +24,7 @@ def _(*xs: Value, dimension: int, num_keys: int, **_: Any) -> tuple[Value, ...] 
     return tuple(ordered)
 
 
-def _counts_axis(x: Value, axis: int) -> bool:
+def counts_axis(x: Value, axis: int) -> bool:
     """Whether a value is 0, 1, 2 ... along an axis, on every row: what `iota` was lifted to."""
     node = x.node
     if node.op == "broadcast_to" and node.inputs[0] is not None and node.inputs[0].ndim == x.ndim:

@@ -9,7 +9,7 @@ from kxchange import ops
 from kxchange.dims import Dim
 from kxchange.graph import Value
 from kxchange.types import DType
-from kxchange_jax.lift import index_range, lift, refuse
+from kxchange_jax.lift import elements_of, index_range, lift, refuse
 from kxchange_jax.positions_in import Window, index_columns, spread
 
 REDUCTIONS = {
@@ -50,7 +50,7 @@ class Scatter:
         x: What is written to.
         indices: [*batch, entries of a tuple].
         updates: What is written.
-        mode: Whether a window beyond the tensor is dropped (`FILL_OR_DROP`), moved inside (`CLIP`) or cannot be.
+        mode: Whether a window beyond the tensor is dropped (`FILL_OR_DROP`), moved inside (`CLIP`) or known not to be.
         reduction: How it is combined with what is there.
     """
 
@@ -58,7 +58,7 @@ class Scatter:
         self.x = x
         self.indices = indices
         self.updates = updates
-        self.mode = mode
+        self.mode = mode if mode == "CLIP" else "FILL_OR_DROP"  # so does XLA where what was promised does not hold
         self.reduction = reduction
         self.window_axes: tuple[int, ...] = tuple(numbers.update_window_dims)
         self.indexed: tuple[int, ...] = tuple(numbers.scatter_dims_to_operand_dims)
@@ -66,6 +66,23 @@ class Scatter:
         self.batched = tuple(zip(*batching, strict=True))
         self.inserted = {*numbers.inserted_window_dims, *numbers.operand_batching_dims}
         self.batch_axes = [axis for axis in range(updates.ndim) if axis not in self.window_axes]
+        if self._is_inside():
+            self.mode = "PROMISE_IN_BOUNDS"
+
+    def _is_inside(self) -> bool:
+        """Whether the indices are known numbers, and every window lies inside the tensor."""
+        places = elements_of(self.indices)
+        if not places or self.batched or not all(isinstance(place, int) for place in places):
+            return False
+        width = len(self.indexed)
+        kept = [axis for axis in range(self.x.ndim) if axis not in self.inserted]
+        sizes = {axis: self.updates.shape[place] for axis, place in zip(kept, self.window_axes, strict=True)}
+        rooms = [self.x.shape[axis] - sizes.get(axis, 1) for axis in self.indexed]
+        return all(
+            isinstance(room, int) and 0 <= place <= room
+            for column, room in enumerate(rooms)
+            for place in places[column::width]
+        )
 
     def by_rows(self) -> Value | None:
         """Whole rows written at index tuples for the leading axes; None where it is not that."""

@@ -32,7 +32,10 @@ def _(x: Value, *_dims: Value, new_sizes: Shape, dimensions: tuple[int, ...] | N
 
 @lift.rule("transpose")
 def _(x: Value, *, permutation: tuple[int, ...], **_: Any) -> Value:
-    return permuted(x, permutation)
+    left, right = x.node.inputs if x.node.op == "matmul" and x.ndim == 2 else (None, None)
+    if left is None or right is None or permutation != (1, 0) or left.ndim != 2 or right.ndim != 2:
+        return permuted(x, permutation)
+    return ops.matmul(permuted(right, (1, 0)), permuted(left, (1, 0)))  # a mapped product of a matrix and a vector
 
 
 @lift.rule("squeeze")

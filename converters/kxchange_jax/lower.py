@@ -14,6 +14,8 @@ from kxchange_jax import (
     lower_linalg,
     lower_manipulation,
     lower_reduction,
+    lower_signal,
+    lower_solving,
 )
 from kxchange_jax.dtypes import JAX
 
@@ -28,6 +30,8 @@ for _family in (
     lower_linalg,
     lower_manipulation,
     lower_reduction,
+    lower_signal,
+    lower_solving,
 ):
     lower.include(_family.lower)
 

@@ -171,6 +171,8 @@ def _(x: Array, min: Array | None, max: Array | None) -> Array:
 @lower.rule("astype")
 def _(x: Array, *, dtype: DType) -> Array:
     # Floats beyond the range of an integer type saturate, and NaN is 0, where others wrap (traps I07, I08).
+    if dtype.is_integer and dtype.bits < 8:  # which other backends keep in bytes, of which the lowest bits stay
+        x = jnp.asarray(x).astype(jnp.int32)
     return x != 0 if dtype.is_bool else jnp.asarray(x).astype(dtype.numpy)
 
 

@@ -9,9 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax._src import core, source_info_util
+from jax._src.interpreters import mlir
 from jax._src.lax import linalg, special
 from jax._src.random import prng, threefry2x32
 from jax.extend.core import jaxpr_as_fun
+from jaxlib.mlir import ir as mlir_ir
+from jaxlib.mlir.dialects import stablehlo
 
 from kxchange.dims import Dim, dim_max, dim_min, parse_dim, substitute, symbol
 
@@ -22,6 +25,15 @@ def wide_integers() -> AbstractContextManager[None]:
     Public as `jax.enable_x64` from 0.8 on.
     """
     return jax.enable_x64(True)
+
+
+ir, dialect = mlir_ir, stablehlo
+"""The bindings of MLIR and of StableHLO that ship with jaxlib."""
+
+
+def mlir_context() -> Any:
+    """A context in which StableHLO modules can be parsed."""
+    return mlir.make_ir_context()
 
 
 def largest(first: Any, second: Any) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,22 @@ from typing import Any
 from kxchange.graph import Source, Value
 from kxchange_jax.private import name_stack, user_place
 
-FRAMEWORKS = ("jax", "jaxlib", "flax", "equinox", "haiku", "optax", "kxchange_jax")
+FRAMEWORKS = ("jax", "jaxlib", "flax", "equinox", "haiku", "optax", "kxchange", "kxchange_jax")
 """Packages whose frames are not the user's."""
 _WRAPPED = re.compile(r"\w+\((.*)\)")
 
 
 @cache
 def is_user(file: str) -> bool:
-    """Whether a file belongs to none of the frameworks."""
-    return not any(package in Path(file).parts for package in FRAMEWORKS) and not file.startswith("<")
+    """Whether a file belongs to none of the frameworks; a folder of the user's may well be called like one."""
+    if file.startswith("<"):
+        return False
+    return not any(Path(file).is_relative_to(folder) for package in FRAMEWORKS for folder in _folders(package))
+
+
+def _folders(package: str) -> Iterable[str]:
+    """Where an imported package lies."""
+    return getattr(sys.modules.get(package), "__path__", ())
 
 
 @cache

@@ -235,7 +235,8 @@ def _nnx(source: Any, args: Sequence[Any], options: dict[str, Any]) -> Subject:
         return Role.STATE if issubclass(kind, nnx.Cache) else Role.BUFFER
 
     def function(tree: Any, *inputs: Any, **named: Any) -> tuple[Any, dict[str, Any]]:
-        module = nnx.merge(graph, tree, rest)
+        # Variables that are made here may be written here: those of `rest` belong to whoever made them.
+        module = nnx.merge(graph, tree, jax.tree_util.tree_map(lambda leaf: leaf, rest))
         if not training:
             module.eval()
         outputs = getattr(module, method)(*inputs, **named)
@@ -243,7 +244,8 @@ def _nnx(source: Any, args: Sequence[Any], options: dict[str, Any]) -> Subject:
         written = [(name.removesuffix(".value"), leaf) for name, leaf in _named_leaves(after)]
         return outputs, dict(written)
 
-    bound = getattr(source, method)
+    built = "kxchange_jax.flax_module.FlaxModel" in {f"{c.__module__}.{c.__qualname__}" for c in type(source).__mro__}
+    bound = _Tail(source.apply) if built and method == "__call__" else getattr(source, method)
     return Subject(function, bound, state, names, _table(state, leaves, role), _describe(source), args=tuple(args))
 
 

@@ -42,3 +42,20 @@ def is_functional(model: Any) -> bool:
         return type(model).call is keras.Sequential.call
     functional = importlib.import_module("keras.src.models.functional").Functional
     return isinstance(model, functional) and type(model).call is functional.call
+
+
+def operation_names(tensors: list[Any]) -> set[str]:
+    """Names of the operations, not layers, that symbolic tensors come from: they share one space with layers'."""
+    found: set[str] = set()
+    seen: set[int] = set()
+    pending = list(tensors)
+    while pending:
+        operation = pending.pop()._keras_history.operation
+        if id(operation) in seen:
+            continue
+        seen.add(id(operation))
+        if not isinstance(operation, keras.Layer):
+            found.add(operation.name)
+        for node in operation._inbound_nodes:
+            pending += node.input_tensors
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Mapping
-from typing import Any
+from typing import Any, cast
 
 from kxchange.dims import Dim, DimExpr, parse_dim, symbol
 from kxchange.errors import InputError, TypeInferenceError
@@ -67,6 +67,8 @@ def input_type(layer: Layer, dynamic: Any, *, alone: bool) -> TensorType:
         dtype = layer.policy.compute.value
     if dtype not in DType.__members__.values():
         raise TypeInferenceError(f"the input {layer.config.name!r} is of {str(dtype)[:40]!r}.")
+    if not all(size is None or (type(size) is int and size >= 0) for size in cast("list[object]", shape)):
+        raise TypeInferenceError(f"the input {layer.config.name!r} has the shape {str(shape)[:80]!r}.")
     dims = tuple(None if size is None else int(size) for size in shape)
     return TensorType(
         DType(dtype), _named_dims(layer.config.name, dims, _given(layer.config.name, dynamic, dims), alone)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kxchange.converter import Converter
+from kxchange.converter import Converter, Variant
 
 converter = Converter(
     name="onnx",
@@ -17,4 +17,6 @@ converter = Converter(
     prepare_verb="kxchange_onnx.prepare:prepare",
     weights_verb="kxchange_onnx.weights:held_weights",
     supports_verb="kxchange_onnx.lower:expresses",
+    run_file_verb="kxchange_onnx.run_file:run_file",
+    variants=(Variant(), Variant("unoptimized", options={"optimize": False})),
 )

@@ -133,16 +133,18 @@ def bind_attributes(entry: Entry, known: Signature | None, attributes: Mapping[s
     """
     defaults = entry.defaults if known is None else known.defaults
     if known is not None:
-        _check_attributes(known, attributes)
+        _check_attributes(known, attributes, entry.attributes)
     for name, value in attributes.items():
         if name not in entry.attributes and value != defaults.get(name):
             raise CaptureError(f"its attribute {name!r} has no lift")
     return {name: attributes.get(name, defaults.get(name)) for name in entry.attributes}
 
 
-def _check_attributes(known: Signature, attributes: Mapping[str, Any]) -> None:
-    unknown = sorted(attributes.keys() - known.attributes.keys())
-    missing = sorted(known.required - attributes.keys())
+def _check_attributes(known: Signature, attributes: Mapping[str, Any], taken: frozenset[str]) -> None:
+    """What the rule takes may stand there earlier than its schema says: exporters write ``value_float`` in opset 11."""
+    early = (attributes.keys() - known.attributes.keys()) & taken
+    unknown = sorted(attributes.keys() - known.attributes.keys() - taken)
+    missing = [] if early else sorted(known.required - attributes.keys())
     if unknown:
         raise CaptureError(f"version {known.since} of it has no attribute {unknown[0]!r}")
     if missing:

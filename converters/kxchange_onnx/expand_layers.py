@@ -15,16 +15,18 @@ from kxchange.ops.attention import scaled_dot_product_attention
 from kxchange.ops.conversion import astype
 from kxchange.ops.convolution import conv
 from kxchange.ops.creation import arange, full
+from kxchange.ops.group_normalization import instance_norm
 from kxchange.ops.indexing import take
 from kxchange.ops.joining import integer_range, pad
 from kxchange.ops.linalg import matmul
 from kxchange.ops.manipulation import expand_dims, permute_dims, reshape, squeeze
+from kxchange.ops.normalization import affine
 from kxchange.ops.pooling import avg_pool
 from kxchange.ops.reduction import max_, sum_
 from kxchange.ops.slicing import slice_
 from kxchange.ops.spatial import spatial_sizes, window_dims
 from kxchange.ops.window import spans
-from kxchange.shapes import product
+from kxchange.shapes import product, require_divides
 from kxchange.spec import REGISTRY
 from kxchange.table import Table
 from kxchange.types import DType
@@ -48,12 +50,24 @@ def channels_in_front(name: str, x: Value, *operands: Value | None, **attrs: Any
     return permute_dims(result, axes=back)
 
 
-for _name in ("conv_transpose", "resize", "depth_to_space", "space_to_depth", "instance_norm", "group_norm"):
+for _name in ("conv_transpose", "resize", "depth_to_space", "space_to_depth", "instance_norm"):
 
     def _transposed(*operands: Any, _name: str = _name, **attrs: Any) -> Value:
         return channels_in_front(_name, *operands, **attrs)
 
     TABLE.rule(_name, when=channels_last)(_transposed)
+
+
+@TABLE.rule("group_norm")
+def _(x: Value, scale: Value | None, bias: Value | None, *, groups: int, epsilon: float, channel_axis: int) -> Value:
+    # ONNX defines GroupNormalization by E[x^2] - E[x]^2, and ONNX Runtime computes just that: all digits are lost where
+    # the mean is large beside the deviation. An instance norm over each group keeps them.
+    if channel_axis == -1 and x.ndim > 2:
+        attrs = {"groups": groups, "epsilon": epsilon, "channel_axis": channel_axis}
+        return channels_in_front("group_norm", x, scale, bias, **attrs)
+    batch, channels, *space = x.shape
+    rows = reshape(x, shape=(batch, groups, require_divides(groups, channels, "channels in groups") * product(space)))
+    return affine(reshape(instance_norm(rows, epsilon=epsilon), shape=x.shape), scale, bias, channel_axis)
 
 
 @TABLE.rule("conv")

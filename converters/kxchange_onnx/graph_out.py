@@ -13,6 +13,7 @@ from kxchange.errors import Blocker, UnsupportedOpError
 from kxchange.graph import Graph, Node, Value, parameter, rewrite
 from kxchange.model import Function, Model
 from kxchange.passes.cancel_transposes import cancel_transposes
+from kxchange.passes.channels import channels_first
 from kxchange.passes.common_subexpressions import merge_common_subexpressions
 from kxchange.passes.legalize import legalize
 from kxchange.spec import keep
@@ -38,7 +39,9 @@ def lower_model(model: Model, *, opset: int | None = None, function: str | None 
     ranges = known_ranges([*model.constraints, *(constraint for _, constraint in chosen.node_constraints())])
     name = next(key for key, candidate in model.functions.items() if candidate is chosen)
     with targeting(version), writing(Writer(TABLE, model.parameters, ranges)) as writer:
-        graph = merge_common_subexpressions(cancel_transposes(legal(untied(chosen.graph, model), version)))
+        graph = merge_common_subexpressions(
+            cancel_transposes(legal(channels_first(untied(chosen.graph, model)), version))
+        )
         inputs, outputs = _lower(writer, chosen, graph)
         onnx_graph = ir.Graph(
             inputs,

@@ -29,7 +29,7 @@ KERNELS: dict[str, str] = {
             *["Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Selu", "Softplus", "Softsign", "Elu"],
             *["Celu", "ThresholdedRelu"],
             *["Conv", "ConvTranspose", "AveragePool", "GlobalAveragePool", "LpPool", "InstanceNormalization", "LRN"],
-            *["GroupNormalization", "Attention", "RotaryEmbedding", "LSTM", "GRU", "RNN"],
+            *["GroupNormalization", "Attention", "RotaryEmbedding", "LSTM", "GRU", "RNN", "Det"],
         ],
         _FLOAT,
     ),

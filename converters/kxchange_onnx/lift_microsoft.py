@@ -12,6 +12,7 @@ from typing import Any
 from kxchange import ops
 from kxchange.graph import Value
 from kxchange.shapes import normalize_axis
+from kxchange.types import DType
 from kxchange_onnx.lift import MICROSOFT, lift, refuse, wants
 from kxchange_onnx.lift_convolution import convolved, kernel_sizes
 from kxchange_onnx.lift_linalg import gemm, scaled
@@ -164,7 +165,7 @@ def _(
     if not wants(1):
         return (y, y, total)
     if mask is None:
-        return refuse("its mask index without a mask has no lift")
+        return (y, ops.full(shape=(ids.shape[0],), value=0, dtype=DType.INT32), total)
     return (y, ops.sum(mask, axis=(1,)), total)
 
 

@@ -10,7 +10,7 @@ from kxchange.graph import Value
 from kxchange.types import DType
 from kxchange_onnx.lift import MICROSOFT, lift, refuse
 from kxchange_onnx.lift_normalization import as_type
-from kxchange_onnx.lift_pooling import spatial
+from kxchange_onnx.lift_pooling import max_pooled, spatial
 from kxchange_onnx.lift_quantization import dequantized, integer_product, quantized, requantized
 from kxchange_onnx.windows_in import window
 
@@ -232,3 +232,20 @@ def _zero_points(zeros: Value, bits: int, rows: int, blocks: int) -> Value:
     if wide.shape[1] == blocks:
         return wide
     return ops.slice(wide, starts=(0,), stops=(blocks,), steps=(1,), axes=(1,))
+
+
+@lift.rule("NhwcMaxPool", domain=MICROSOFT, defaults={"auto_pad": "NOTSET", "ceil_mode": 0})
+def _(
+    x: Value,
+    *,
+    auto_pad: str,
+    ceil_mode: int,
+    dilations: Ints,
+    kernel_shape: Sequence[int],
+    pads: Ints,
+    strides: Ints,
+) -> Value:
+    """The maximum over windows, channels behind."""
+    first = ops.permute_dims(x, axes=(0, x.ndim - 1, *range(1, x.ndim - 1)))
+    place = window(first, kernel_shape, strides, dilations, pads, auto_pad)
+    return ops.permute_dims(max_pooled(first, place, bool(ceil_mode)), axes=(0, *range(2, x.ndim), 1))

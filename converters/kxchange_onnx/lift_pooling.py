@@ -24,7 +24,7 @@ Ints = Sequence[int] | None
 
 @lift.rule("MaxPool")
 def _(x: Value, *, auto_pad: str, kernel_shape: Sequence[int], pads: Ints, strides: Ints) -> Value:
-    return _max_pool(x, window(x, kernel_shape, strides, None, pads, auto_pad), False)
+    return max_pooled(x, window(x, kernel_shape, strides, None, pads, auto_pad), False)
 
 
 @lift.rule("MaxPool", since=8)
@@ -50,7 +50,8 @@ def _(
     return _max_pool_with_places(x, place, bool(ceil_mode), storage_order)
 
 
-def _max_pool(x: Value, place: Window, ceil_mode: bool) -> Value:
+def max_pooled(x: Value, place: Window, ceil_mode: bool) -> Value:
+    """The maximum over windows, channels in front."""
     return ops.max_pool(
         x,
         window=place.sizes,
@@ -62,7 +63,7 @@ def _max_pool(x: Value, place: Window, ceil_mode: bool) -> Value:
 
 
 def _max_pool_with_places(x: Value, place: Window, ceil_mode: bool, column_major: int) -> tuple[Value, ...]:
-    pooled = _max_pool(x, place, ceil_mode)
+    pooled = max_pooled(x, place, ceil_mode)
     return (pooled, _places(x, place, ceil_mode, column_major)) if wants(1) else (pooled,)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kxchange import ops
-from kxchange.dims import Dim
+from kxchange.dims import Call, Dim
 from kxchange.graph import Value
 from kxchange.shapes import broadcast_shapes, normalize_axes, normalize_axis, product
 from kxchange.types import DType
@@ -53,7 +53,19 @@ def reshaped(x: Value, shape: tuple[Dim, ...], *, allow_zero: bool) -> Value:
         if any(size == 0 and axis >= x.ndim for axis, size in enumerate(shape)):
             return refuse(f"its shape {shape} copies an axis that {x.ndim} axes have not")
         shape = tuple(x.shape[axis] if size == 0 else size for axis, size in enumerate(shape))
-    return x if shape == x.shape else ops.reshape(x, shape=shape)
+    if shape == x.shape:
+        return x
+    result = ops.reshape(x, shape=shape)
+    # What -1 stands for is said, where it is a size and no quotient of which a condition has to hold.
+    plain = -1 in shape and not any(calls(dim) for dim in result.shape)
+    return ops.reshape(x, shape=result.shape) if plain else result
+
+
+def calls(dim: Dim) -> bool:
+    """Whether a size takes more than sums and products."""
+    if isinstance(dim, int):
+        return False
+    return any(isinstance(atom, Call) for monomial, _ in dim.terms for atom, _ in monomial)
 
 
 @lift.rule("Flatten")

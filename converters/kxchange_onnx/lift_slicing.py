@@ -38,10 +38,17 @@ def sliced(
     """X cut by Python's rules on the given axes, the leading ones where none are given."""
     positions = normalize_axes(range(len(starts)) if axes is None else axes, x.ndim)
     strides = steps or (1,) * len(starts)
+    if all(_is_reversal(x.shape[a], *cut) for a, *cut in zip(positions, starts, ends, strides, strict=True)):
+        return ops.flip(x, axis=tuple(sorted(positions))) if positions else x
     limits: list[Any] = [None] * x.ndim
     for axis, start, end, step in zip(positions, starts, ends, strides, strict=True):
         limits[axis] = (_start(start, x.shape[axis], step), _end(end, x.shape[axis], step), step)
     return python_slice(x, *limits)
+
+
+def _is_reversal(size: Dim, start: Dim, end: Dim, step: int) -> bool:
+    """Whether a cut takes a whole axis from its end on."""
+    return step == -1 and start in (-1, size - 1) and _end(end, size, step) is None
 
 
 def _start(start: Dim, size: Dim, step: int) -> Dim | None:

@@ -22,17 +22,6 @@ def _(x: Any) -> Any:
 
 
 @lift.rule("Constant")
-def _(*, value: Array) -> Value:
-    return SCOPE.lifter.tensor(value)
-
-
-@lift.rule("Constant", since=11)
-def _(*, value: Array | None, sparse_value: Array | None) -> Value:
-    found = value if value is not None else sparse_value
-    return refuse("it has no value") if found is None else SCOPE.lifter.tensor(found)
-
-
-@lift.rule("Constant", since=12)
 def _(
     *,
     value: Array | None,

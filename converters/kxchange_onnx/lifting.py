@@ -25,6 +25,7 @@ from kxchange_onnx.known import Array, Knowledge, has_ratios
 from kxchange_onnx.lift import ABSENT, SCOPE, Absent, lift, refuse
 from kxchange_onnx.literals import literal
 from kxchange_onnx.names_in import Context, Names, domain_of, opset_versions
+from kxchange_onnx.order_in import ordered
 from kxchange_onnx.parameters_in import Parameters
 from kxchange_onnx.places_in import node_name, place_of, source_of
 from kxchange_onnx.tensors_in import TensorReader
@@ -80,7 +81,7 @@ class Lifter:
         SCOPE.lifter = self
         try:
             self._define_initializers(graph)
-            for node in graph.node:
+            for node in ordered(graph.node):
                 self.node(node)
             return [context.names.find(item.name, f"the output list of graph {graph.name!r}") for item in graph.output]
         finally:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from kxchange import ops
 from kxchange.constant import Constant
 from kxchange.graph import Value
@@ -20,6 +22,8 @@ def literal(content: Array, dtype: DType) -> Value:
         parts = [ops.full(shape=(), value=_exact(item, dtype), dtype=dtype) for item in content.flat]
         row = ops.stack(*parts, axis=0)
         return row if content.ndim == 1 else ops.reshape(row, shape=content.shape)
+    if not content.size:
+        return ops.full(shape=content.shape, value=python_number(np.zeros((), dtype.numpy), dtype), dtype=dtype)
     if content.size == 1:
         return ops.full(shape=content.shape, value=python_number(content.reshape(()), dtype), dtype=dtype)
     return ops.constant(value=Constant(content))

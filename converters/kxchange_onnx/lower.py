@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kxchange.graph import Node
 from kxchange.table import Table
+from kxchange.types import DType
 from kxchange_onnx import (
     expand_arithmetic,
     expand_arrays,
@@ -20,7 +21,9 @@ from kxchange_onnx import (
     lower_recurrent,
     lower_reduction,
 )
+from kxchange_onnx.opsets import target
 
+NEVER = 2**31
 TABLE = Table("onnx")
 for _family in (
     lower_elementwise,
@@ -40,16 +43,35 @@ for _family in (expand_arithmetic, expand_special, expand_arrays, expand_layers,
     EXPANSIONS.include(_family.TABLE)
 
 
+FIRST = {
+    DType.FLOAT8_E4M3FN: 19,
+    DType.FLOAT8_E4M3FNUZ: 19,
+    DType.FLOAT8_E5M2: 19,
+    DType.FLOAT8_E5M2FNUZ: 19,
+    DType.INT4: 21,
+    DType.UINT4: 21,
+    DType.FLOAT4_E2M1FN: 23,
+    DType.FLOAT8_E8M0FNU: 24,
+    DType.INT2: 25,
+    DType.UINT2: 25,
+    DType.COMPLEX64: NEVER,
+    DType.COMPLEX128: NEVER,
+}
+"""The opsets from which on tensors of a type can be computed with; 13 for all others."""
+
+
 def supports(node: Node) -> bool:
     """Whether ONNX takes this very node, in the opset that is being written (the newest outside of a build)."""
-    return not _is_complex(node) and TABLE.supports(node)
+    return _is_writable(node) and TABLE.supports(node)
 
 
 def expresses(node: Node) -> bool:
     """Whether ONNX takes this very node, or what one of the expansions makes of it."""
-    return not _is_complex(node) and (TABLE.supports(node) or EXPANSIONS.supports(node))
+    return _is_writable(node) and (TABLE.supports(node) or EXPANSIONS.supports(node))
 
 
-def _is_complex(node: Node) -> bool:
-    operands = [value.type for value in node.inputs if value is not None]
-    return any(type.dtype.is_complex for type in (*node.types, *operands))
+def _is_writable(node: Node) -> bool:
+    """Whether the opset has the element types of the node; for complex numbers it has no arithmetic."""
+    version = target()
+    operands = [value.dtype for value in node.inputs if value is not None]
+    return all(FIRST.get(dtype, 0) <= version for dtype in (*operands, *(type.dtype for type in node.types)))

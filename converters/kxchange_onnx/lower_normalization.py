@@ -69,16 +69,6 @@ def _(x: ir.Value, scale: ir.Value | None, *, axes: int, epsilon: float) -> ir.V
     return emit("RMSNormalization", x, scale, axis=-axes, epsilon=float(epsilon))
 
 
-@TABLE.rule("group_norm", when=all_of(_channels_at_one, takes("GroupNormalization", "epsilon", version=21)))
-def _(
-    x: ir.Value, scale: ir.Value | None, bias: ir.Value | None, *, groups: int, epsilon: float, channel_axis: int
-) -> ir.Value:
-    channels = type_of(x).shape[1]
-    scale = _unit(x, channels, 1) if scale is None else scale
-    bias = _unit(x, channels, 0) if bias is None else bias
-    return emit("GroupNormalization", x, scale, bias, num_groups=groups, epsilon=float(epsilon))
-
-
 @TABLE.rule("instance_norm", when=all_of(_channels_at_one, takes("InstanceNormalization", "epsilon")))
 def _(x: ir.Value, scale: ir.Value | None, bias: ir.Value | None, *, epsilon: float, channel_axis: int) -> ir.Value:
     channels = type_of(x).shape[1]

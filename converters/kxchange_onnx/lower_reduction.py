@@ -22,6 +22,11 @@ def _(x1: ir.Value, x2: ir.Value) -> ir.Value:
     return emit("MatMul", x1, x2)
 
 
+@TABLE.rule("det", when=takes("Det"))
+def _(x: ir.Value) -> ir.Value:
+    return emit("Det", x)
+
+
 def _as_gemm(node: Node) -> bool:
     x, bias = node.inputs[0], node.inputs[2]
     # Without a bias, MatMul says the same and has more kernels.

@@ -28,8 +28,9 @@ def initializers(writer: Writer) -> list[ir.Value]:
 
 
 def unread_parameters(model: Model, writer: Writer) -> list[Parameter]:
-    """The parameters that no node of the function reads under any of their names."""
-    return [e for e in model.parameters.values() if e.alias_of is None and e.name not in writer.weights]
+    """The parameters that nothing reads under any of their names: no node of the function, or none that was needed."""
+    read = {name for name, value in writer.weights.items() if value.uses()}
+    return [e for e in model.parameters.values() if e.alias_of is None and e.name not in read]
 
 
 def unread_function(entries: Iterable[Parameter], opset: int) -> list[ir.Function]:

@@ -74,8 +74,11 @@ class Parameters:
         return self.entries[name].array
 
     def value(self, name: str, type: TensorType, read: Callable[[], Array]) -> Value:
-        """A tensor of the file as a value: a literal where it has rank 0, else a parameter of its (unique) name."""
-        if type.rank == 0 or (self.own and OWN_CONSTANT.fullmatch(name)):
+        """A tensor of the file as a value: a parameter of its (unique) name, or a literal.
+
+        Numbers of rank 0 are literals, as an epsilon is; what this converter wrote says by the name which they are.
+        """
+        if OWN_CONSTANT.fullmatch(name) if self.own else type.rank == 0:
             return literal(read(), type.dtype)
         return self.keep(name, type, read)
 

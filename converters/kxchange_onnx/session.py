@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import onnxruntime as ort
 
 from kxchange.errors import Blocker, BuildError, UnsupportedOpError
 from kxchange.types import DType
+from kxchange_onnx.packing import packed, packed_size, unpacked
 from kxchange_onnx.weights import Place, external, large, message
 
 QUIET = 4
@@ -72,6 +74,10 @@ def _ort_value(array: np.ndarray) -> Any:
         return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
     element = int(ir.DataType.from_numpy(array.dtype))
     bits = np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}")
+    if DType.of(array.dtype).bits < 8:  # the shape is that of the elements, of which a byte holds several
+        held = np.zeros_like(bits)
+        held.reshape(-1)[: packed_size(array.size, DType.of(array.dtype))] = packed(array)
+        bits = held
     return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, element)
 
 
@@ -80,7 +86,10 @@ def _array(value: Any, dtype: DType) -> np.ndarray:
     if dtype.numpy.isbuiltin == 1:
         return value.numpy()
     content = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
-    return np.frombuffer(content, dtype.numpy).reshape(value.shape())
+    shape = tuple(value.shape())
+    if dtype.bits < 8:
+        return unpacked(np.frombuffer(content, np.uint8), math.prod(shape), dtype).reshape(shape)
+    return np.frombuffer(content, dtype.numpy).reshape(shape)
 
 
 def _detached(lowered: ir.Model, options: ort.SessionOptions) -> tuple[bytes, list[Any]]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kxchange.errors import FormatError, LimitError
 from kxchange.types import DType, TensorType
 from kxchange_onnx.external_in import ExternalFolder
+from kxchange_onnx.packing import unpacked
 from kxchange_onnx.types_in import dtype_of
 
 Array = NDArray[Any]
@@ -112,23 +113,12 @@ def _from_bytes(data: memoryview, type: TensorType, name: str) -> Array:
     if len(data) != wanted:
         raise FormatError(f"tensor {name!r}, {type}, takes {wanted} bytes and has {len(data)}.")
     if bits < 8:
-        return _unpacked(np.frombuffer(data, dtype=np.uint8), count, type.dtype).reshape(type.shape)
+        return unpacked(np.frombuffer(data, dtype=np.uint8), count, type.dtype).reshape(type.shape)
     stored = type.dtype.numpy.newbyteorder("<") if bits > 8 and type.dtype.numpy.kind in "iufc" else type.dtype.numpy
     if type.dtype.is_bool:
         raw = np.frombuffer(data, dtype=np.uint8)
         return (raw if raw.size and raw.max(initial=0) > 1 else raw.view(np.bool_)).astype(np.bool_).reshape(type.shape)
     return np.frombuffer(data, dtype=stored).reshape(type.shape)
-
-
-def _unpacked(packed: NDArray[np.uint8], count: int, dtype: DType) -> Array:
-    """Elements of less than a byte, the first in the lowest bits."""
-    per_byte, bits = 8 // dtype.bits, dtype.bits
-    shifts = np.arange(per_byte, dtype=np.uint8) * bits
-    fields = ((packed[:, None] >> shifts) & ((1 << bits) - 1)).reshape(-1)[:count]
-    if dtype.is_integer and dtype.is_signed:
-        signed = fields.astype(np.int8)
-        return np.where(signed >= 1 << (bits - 1), signed - (1 << bits), signed).astype(dtype.numpy)
-    return fields.view(dtype.numpy) if dtype.is_floating else fields.astype(dtype.numpy)
 
 
 def _from_fields(tensor: onnx.TensorProto, type: TensorType) -> Array:
@@ -142,7 +132,7 @@ def _from_fields(tensor: onnx.TensorProto, type: TensorType) -> Array:
         raise FormatError(f"tensor {tensor.name!r}, {type}, takes {wanted} numbers in {field} and has {len(given)}.")
     numbers = np.asarray(given, dtype=stored)
     if type.dtype.bits < 8:
-        return _unpacked(numbers.astype(np.uint8), count, type.dtype).reshape(type.shape)
+        return unpacked(numbers.astype(np.uint8), count, type.dtype).reshape(type.shape)
     if type.dtype.is_complex:
         return numbers.view(type.dtype.numpy).reshape(type.shape)
     if field == "int32_data" and type.dtype.is_floating:

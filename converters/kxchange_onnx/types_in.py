@@ -79,11 +79,14 @@ class DimReader:
     def named(self, text: str) -> Dim:
         """The dim that a `dim_param` stands for: a symbol, or the expression that it spells."""
         try:
-            return parse_dim(text)
+            found = parse_dim(text)
         except DimError:
+            found = -1
+        if isinstance(found, int) and found < 0:  # some exporters say -1 for a size they do not know
             if text not in self._symbols:
                 self._symbols[text] = symbol(self._free(_identifier(text)))
             return self._symbols[text]
+        return found
 
     def _free(self, base: str) -> str:
         name, number = base, 1

@@ -53,7 +53,8 @@ def _verify_parameters(model: Model, lowered: ir.Model, function: Function) -> N
     """Every parameter that a node reads is there once, as it is in the model."""
     read = {str(node.attrs["name"]) for node in function.graph.nodes() if node.op == "parameter"}
     renamed = json.loads(lowered.metadata_props.get("kxchange.renamed", "{}"))
-    for name in sorted({model.parameters[name].alias_of or name for name in read}):
+    unread = {str(node.outputs[0].name) for function in lowered.functions.values() for node in function}
+    for name in sorted({model.parameters[name].alias_of or name for name in read} - unread):
         type = model.parameters[name].type
         value = lowered.graph.initializers.get(renamed.get(name, name))
         tensor: Any = None if value is None else value.const_value

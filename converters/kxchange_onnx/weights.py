@@ -118,7 +118,7 @@ def held_weights(model: Model, *, function: str | None = None, opset: int | None
     held: dict[str, np.ndarray] = {}
     for name, entry in model.parameters.items():
         first = entry.alias_of or name
-        tensor = tensors.get(renamed.get(first, first))
+        tensor = tensors.get(renamed.get(first, first), tensors.get(first))
         if tensor is not None:
             stored = ir.serde.deserialize_tensor(ir.serde.serialize_tensor(tensor))
             held[name] = stored.numpy()

@@ -25,4 +25,5 @@ converter = Converter(
     weights_verb="kxchange_tensorflow.build:held_weights",
     supports_verb="kxchange_tensorflow.lower:supports",
     gradients_verb="kxchange_tensorflow.gradients:gradients",
+    run_file_verb="kxchange_tensorflow.run_file:run_file",
 )

@@ -10,6 +10,7 @@ import tensorflow as tf
 from kxchange.dims import evaluate, symbols
 from kxchange.errors import BuildError, InputError, KxchangeError
 from kxchange.model import Function, Model
+from kxchange.passes.channels import channels_last
 from kxchange.passes.legalize import Supports, legalize
 from kxchange.validation.cases import feasible_sizes
 from kxchange_tensorflow.dtypes import tf_dtype
@@ -31,7 +32,7 @@ def build(model: Model, *, function: str | None = None, check: bool = True, supp
         BuildError: What was built is not the model.
     """
     chosen = {function: model.function(function)} if function else dict(model.functions)
-    graphs = {name: legalize(entry.graph, supports, "tensorflow") for name, entry in chosen.items()}
+    graphs = {name: legalize(channels_last(entry.graph), supports, "tensorflow") for name, entry in chosen.items()}
     variables = make_variables(model)
     entries = {name: _entry(model, entry, graphs[name], variables) for name, entry in chosen.items()}
     main = function or next(name for name, entry in chosen.items() if entry is model.main)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from kxchange.errors import BuildError
 from kxchange.types import DType
 
 TENSORFLOW: dict[DType, tf.DType] = {
@@ -35,7 +36,15 @@ COMPUTED = (tf.bool, tf.int32, tf.int64, tf.float16, tf.bfloat16, tf.float32, tf
 
 
 def tf_dtype(dtype: DType) -> tf.DType:
-    """TensorFlow's name of an element type."""
+    """TensorFlow's name of an element type.
+
+    Raises:
+        BuildError: It has none.
+    """
+    if dtype not in TENSORFLOW:
+        raise BuildError(
+            f"TensorFlow has no element type {dtype.value}. Cast the values that have it before converting."
+        )
     return TENSORFLOW[dtype]
 
 

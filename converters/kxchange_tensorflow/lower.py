@@ -14,6 +14,8 @@ from kxchange_tensorflow import (
     lower_linalg,
     lower_manipulation,
     lower_reduction,
+    lower_signal,
+    lower_solving,
 )
 from kxchange_tensorflow.dtypes import TENSORFLOW
 
@@ -28,6 +30,8 @@ for _family in (
     lower_linalg,
     lower_manipulation,
     lower_reduction,
+    lower_signal,
+    lower_solving,
 ):
     lower.include(_family.lower)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def framed(x: Tensor, padding: Pads, value: Any = 0) -> Tensor:
         end = vector([size_of(x, axis) - largest(-stop, 0) for axis, (_, stop) in enumerate(pairs)])
         x = tf.strided_slice(x, begin, end, tf.ones((len(pairs),), tf.int64))
     amounts = tf.stack([vector([largest(size, 0) for size in pair]) for pair in pairs])
-    return tf.pad(x, amounts, constant_values=tf.constant(value, x.dtype))
+    return tf.pad(x, amounts, constant_values=tf.constant(value, x.dtype)) if value else tf.pad(x, amounts)
 
 
 def lifted(x: Tensor, rank: int) -> tuple[Tensor, bool]:
@@ -74,33 +75,42 @@ def convolve(
         attrs = {"strides": strides, "padding": padding, "dilations": dilations, "groups": groups}
         return tf.cast(tf.cast(convolve(*wide, **attrs, channel_axis=channel_axis), tf.int64), x.dtype)
     rank = len(strides)
-    data = framed(channels_last(x, channel_axis), padding)
     kernel = tf.transpose(weight, [*range(2, 2 + rank), 1, 0])
-    data, flat = lifted(data, rank)
+    same = is_same(padding, tuple(kernel.shape[:rank]), strides, dilations)
+    data = channels_last(x, channel_axis)
+    data, flat = lifted(data if same else framed(data, padding), rank)
     if flat:
         kernel, strides, dilations = kernel[None], (1, *strides), (1, *dilations)
-    y = _grouped(data, kernel, strides, dilations, groups)
+    y = _grouped(data, kernel, strides, dilations, groups, "SAME" if same else "VALID")
     y = tf.squeeze(y, [1]) if flat else y
     return back(y if bias is None else y + bias, channel_axis)
 
 
-def _grouped(data: Tensor, kernel: Tensor, strides: Ints, dilations: Ints, groups: int) -> Tensor:
+def is_same(padding: Pads, window: Sequence[Any], strides: Ints, dilations: Ints) -> bool:
+    """Whether the padding is what TensorFlow calls SAME, whatever the size: one convolution then, without a pad."""
+    if None in window or set(strides) != {1}:
+        return False
+    totals = [(size - 1) * step for size, step in zip(window, dilations, strict=True)]
+    return tuple(padding) == tuple((total // 2, total - total // 2) for total in totals)
+
+
+def _grouped(data: Tensor, kernel: Tensor, strides: Ints, dilations: Ints, groups: int, frame: Any) -> Tensor:
     if groups == 1:
-        return _plain(data, kernel, strides, dilations)
+        return _plain(data, kernel, strides, dilations, frame)
     channels, square = data.shape[-1], len(set(strides)) == 1 and (strides[0] == 1 or max(dilations) == 1)
     if groups == channels and len(strides) == 2 and square:
         shape = (*kernel.shape[:2], channels, kernel.shape[-1] // channels)
         steps = [1, *strides, 1]
-        return tf.nn.depthwise_conv2d(data, tf.reshape(kernel, shape), steps, "VALID", dilations=list(dilations))
+        return tf.nn.depthwise_conv2d(data, tf.reshape(kernel, shape), steps, frame, dilations=list(dilations))
     parts = zip(tf.split(data, groups, -1), tf.split(kernel, groups, -1), strict=True)
-    return tf.concat([_plain(part, own, strides, dilations) for part, own in parts], -1)
+    return tf.concat([_plain(part, own, strides, dilations, frame) for part, own in parts], -1)
 
 
-def _plain(data: Tensor, kernel: Tensor, strides: Ints, dilations: Ints) -> Tensor:
+def _plain(data: Tensor, kernel: Tensor, strides: Ints, dilations: Ints, frame: Any) -> Tensor:
     if max(dilations) > 1 and max(strides) > 1:  # TensorFlow takes one or the other
-        y = tf.nn.convolution(data, kernel, padding="VALID", dilations=list(dilations))
+        y = tf.nn.convolution(data, kernel, padding=frame, dilations=list(dilations))
         return y[(slice(None), *(slice(None, None, step) for step in strides))]
-    return tf.nn.convolution(data, kernel, strides=list(strides), padding="VALID", dilations=list(dilations))
+    return tf.nn.convolution(data, kernel, strides=list(strides), padding=frame, dilations=list(dilations))
 
 
 def _without_dilation(node: Node) -> bool:

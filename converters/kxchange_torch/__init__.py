@@ -10,6 +10,7 @@ converter = Converter(
     suffixes=(".pt2",),
     captures=("torch.nn.modules.module.Module", "torch.export.exported_program.ExportedProgram", "torch.Tensor"),
     sniff="kxchange_torch.pt2_sniff:sniff",
+    tensors_verb="kxchange_torch.checkpoint_in:tensors",
     load_verb="kxchange_torch.load:load",
     save_verb="kxchange_torch.save:save",
     build_verb="kxchange_torch.build:build",
@@ -20,4 +21,5 @@ converter = Converter(
     tensor_verb="kxchange_torch.source:to_tensor",
     gradients_verb="kxchange_torch.gradients:gradients",
     weights_verb="kxchange_torch.source:held_weights",
+    run_file_verb="kxchange_torch.run_file:run_file",
 )

@@ -12,10 +12,13 @@ from torch import nn
 from kxchange.errors import BuildError
 from kxchange.graph import Graph
 from kxchange.model import Function, Model, Parameter, Role
+from kxchange.passes.channels import channels_first
 from kxchange.passes.legalize import Supports, legalize
+from kxchange.passes.native_parameters import Layout, native_parameters
 from kxchange.types import TensorType
 from kxchange_torch.checking import check_module
 from kxchange_torch.dtypes import to_tensor
+from kxchange_torch.layout import is_foreign, native_name
 from kxchange_torch.lower import lower, supports
 from kxchange_torch.lowering import Capture, Setting, lower_graph
 from kxchange_torch.module import BuiltModule, Entry, Leaf, Part, Specification, Tree, module_class
@@ -30,18 +33,22 @@ def build(
     function: str | None = None,
     share_memory: bool = False,
     check: bool = True,
+    layout: str = "auto",
     supports: Supports = supports,
 ) -> BuiltModule:
     """An `nn.Module` with the source's tree of parameters, in evaluation mode.
 
-    Its `state_dict` has the model's names, order, shapes and dtypes; tied parameters are one object; a parameter is
-    trainable where the source's was. See `BuiltModule` for how it is called.
+    Tied parameters are one object; a parameter is trainable where the source's was. The `state_dict` of a model that
+    comes from torch has its names, order, shapes and dtypes. A model from elsewhere has its parameters as torch's own
+    layers hold them: a Keras kernel is a ``weight`` with the outputs in front, below the layer's path; `kx_names`
+    gives the name here by the name there. See `BuiltModule` for how it is called.
 
     Args:
         model: What to build.
         function: Build this function only; by default all of them, the main one as `forward`.
         share_memory: Let parameters share the model's arrays instead of copying them; for modules that are only run.
         check: Verify the module before it is returned: its names, and the shapes and dtypes it gives at two sizes.
+        layout: Of the parameters: ``"native"`` is torch's own, ``"source"`` the model's; ``"auto"`` is as above.
         supports: Which nodes torch takes whole; the others are decomposed. Narrow it to compare the two.
 
     Raises:
@@ -49,15 +56,19 @@ def build(
         BuildError: The module is not the model.
     """
     functions = {function: model.function(function)} if function else _main_first(model)
-    graphs = {name: legalize(f.graph, supports, "torch") for name, f in functions.items()}
-    plan = _Plan(model)
-    entries = {name: plan.entry(functions[name], graph) for name, graph in graphs.items()}
-    specification = Specification(entries, Tree(tuple(plan.modules)), plan.names, tuple(plan.counters(graphs)))
+    chosen, foreign = model.replace(functions=functions), is_foreign(model, layout)
+    prepared = chosen.map_graphs(channels_first) if foreign else chosen
+    legal = prepared.map_graphs(lambda graph: legalize(graph, supports, "torch"))
+    held, layouts = native_parameters(legal, native_name) if foreign else (legal, None)
+    plan = _Plan(held)
+    entries = {name: plan.entry(function, function.graph) for name, function in held.functions.items()}
+    tree, counters = Tree(tuple(plan.modules)), tuple(plan.counters(held))
+    specification = Specification(entries, tree, plan.layouts(layouts), counters)
     module = module_class(specification)(specification, plan.constants)
     plan.fill(module, share_memory)
     module.eval()
     if check:
-        check_module(model, module, functions)
+        check_module(chosen, module, functions)
     return module
 
 
@@ -131,10 +142,16 @@ class _Plan:
             return len(self.constants) - 1
         return None
 
-    def counters(self, graphs: Mapping[str, Graph]) -> list[Leaf]:
+    def layouts(self, known: Mapping[str, Layout] | None) -> dict[str, Layout]:
+        """Where each parameter of the source is in the module's `state_dict`, and how it is stored there."""
+        known = known or {name: Layout(name) for name in self.model.parameters}
+        return {name: Layout(self.names[layout.name], layout.steps) for name, layout in known.items()}
+
+    def counters(self, model: Model) -> list[Leaf]:
         """`num_batches_tracked` beside the running statistics of a batch normalisation: torch counts training steps."""
         found: dict[str, Leaf] = {}
-        for node in (node for graph in graphs.values() for node in graph.nodes() if node.op == "batch_norm"):
+        graphs = [function.graph for function in model.functions.values()]
+        for node in (node for graph in graphs for node in graph.nodes() if node.op == "batch_norm"):
             mean = node.inputs[1]
             if mean is not None and mean.node.op == "parameter":
                 prefix, _, _ = str(mean.node.attrs["name"]).rpartition(".")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,10 +15,14 @@ from torch.export import ExportedProgram
 
 from kxchange.errors import CaptureError
 from kxchange.model import Model
+from kxchange.passes.native_parameters import restored_parameters
 from kxchange_torch.boundary_in import unsafe_sizes
+from kxchange_torch.containers_in import require_no_baked_sizes
 from kxchange_torch.dims_in import DimPlan, enlarge, plan_dims
 from kxchange_torch.exporting import Findings, export
-from kxchange_torch.inputs_in import Origin, bind_examples
+from kxchange_torch.inputs_in import Origin, bind_examples, name_positional
+from kxchange_torch.methods_in import capture_methods
+from kxchange_torch.module import BuiltModule
 from kxchange_torch.parameters_in import ParameterTable, module_tensors, program_tensors
 from kxchange_torch.program_in import ProgramLift
 
@@ -28,6 +33,7 @@ def capture(
     dynamic: Any = None,
     allow_specialised: bool = False,
     training: bool = False,
+    methods: Mapping[str, Any] | None = None,
     **kwargs: Any,
 ) -> Model:
     """Lift a module, a method of one, a function over tensors, or an exported program.
@@ -43,12 +49,18 @@ def capture(
             not named have a symbolic axis 0 (``batch``); ``dynamic=False`` makes every size static.
         allow_specialised: Accept a symbolic dim that the model fixes to one size; the model records it.
         training: Keep `dropout` nodes, so that a module built from the model drops in training mode.
+        methods: Several functions instead of one call: example inputs by name, a tuple or a dict for each
+            (``{"encode": (x,), "decode": (z,)}``). A name of a method is that method; any other is a call of the
+            module itself (``prefill``, ``decode``). `dynamic` is then given by function name too.
         kwargs: Example inputs by name.
 
     Raises:
         CaptureError: The object cannot be traced or lifted faithfully; the message names the line.
         UnsupportedOpError: Operators without a lift, all of them, with their lines.
     """
+    if methods is not None:
+        options: dict[str, Any] = {"allow_specialised": allow_specialised, "training": training}
+        return capture_methods(source, methods, dynamic, partial(capture, **options))
     if isinstance(source, ExportedProgram):
         table = ParameterTable(program_tensors(source))
         plan, names = _program_plan(source, dynamic)
@@ -56,6 +68,8 @@ def capture(
     module = as_module(source)
     examples = bind_examples(module, args, kwargs)
     plan = plan_dims(examples, dynamic)
+    named = name_positional(examples.signature, examples.args) | examples.kwargs
+    require_no_baked_sizes(named, plan.sizes)
     examples = enlarge(examples, plan)
     names = [leaf.name for leaf in examples.leaves]
 
@@ -70,6 +84,8 @@ def capture(
         lift = _with_whole_loops(lifted) or lift
     model = lift.model(_describe(source))
     model.constraints += tuple(unsafe_sizes(model, module, examples, plan, lift.guards))
+    if isinstance(module, BuiltModule) and any(name != layout.name for name, layout in module.kx_layouts.items()):
+        model = restored_parameters(model, module.kx_layouts)
     model.origin = Origin(module, examples)
     return model
 
@@ -92,14 +108,20 @@ def as_module(source: Any) -> nn.Module:
     if isinstance(source, nn.Module):
         return source
     if isinstance(source, types.MethodType) and isinstance(source.__self__, nn.Module):
-        twin = copy.copy(source.__self__)  # shares parameters and submodules; only `forward` is another
-        object.__setattr__(twin, "forward", _as_forward(types.MethodType(source.__func__, twin)))
-        return twin
+        return _calling(source.__self__, source.__func__)
     if callable(source):
         return FunctionModule(source)
     raise CaptureError(
         f"torch cannot capture a {type(source).__name__}: pass a module, a function or an exported program."
     )
+
+
+def _calling(module: nn.Module, method: Callable[..., Any]) -> nn.Module:
+    """A twin that shares the module's parameters and submodules; only `forward` is another, on copies of it too."""
+    kind, twin = type(module), copy.copy(module)
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "forward": _as_forward(method)}
+    twin.__class__ = type(kind.__name__, (kind,), names)
+    return twin
 
 
 class FunctionModule(nn.Module):

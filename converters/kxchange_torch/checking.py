@@ -35,7 +35,9 @@ def check_module(model: Model, module: BuiltModule, functions: Mapping[str, Func
 
 def check_names(model: Model, module: BuiltModule) -> None:
     """The module's state has the model's names (as mangled), all of them, shapes and dtypes included."""
-    entries = {module.kx_names[n]: p.type for n, p in model.parameters.items() if p.role is not Role.CONSTANT}
+    layouts = module.kx_layouts
+    kept = {name: entry.type for name, entry in model.parameters.items() if entry.role is not Role.CONSTANT}
+    entries = {layouts[name].name: layouts[name].type_there(type) for name, type in kept.items()}
     state = {name: (tuple(t.shape), t.dtype) for name, t in module.state_dict().items()}
     wanted = {name: (type.shape, torch_dtype(type.dtype)) for name, type in entries.items()}
     if state != wanted:

@@ -179,16 +179,28 @@ def _bind_sizes(plan: DimPlan, tensors: Mapping[str, Leaf]) -> None:
                 )
             origin.setdefault(atom, where)
     for name, axis, dim in axes:
+        size = int(tensors[name].value.shape[axis])
+        if (solved := solve(dim, plan.sizes, size)) is not None:
+            plan.sizes[solved[0]] = solved[1]
         if unknown := sorted(symbols(dim) - plan.sizes.keys()):
             raise CaptureError(
                 f"the dim {str(dim)!r} of axis {axis} of input {name!r} cannot tell the size of {unknown[0]!r}. "
                 f"Declare an axis that is {unknown[0]!r} itself."
             )
-        size = int(tensors[name].value.shape[axis])
         if evaluate(dim, plan.sizes) != size:
             raise CaptureError(
                 f"axis {axis} of the example for {name!r} is {size}, but {str(dim)!r} is {evaluate(dim, plan.sizes)}."
             )
+
+
+def solve(dim: DimExpr, known: Mapping[str, Any], size: Any) -> tuple[str, Any] | None:
+    """The one symbol of a dim without a size, and its size if the dim is linear in it; None where there is none."""
+    unknown = sorted(symbols(dim) - known.keys())
+    if len(unknown) != 1:
+        return None
+    base, one, two = (evaluate(dim, {**known, unknown[0]: n}) for n in range(3))
+    step = one - base
+    return (unknown[0], (size - base) // step) if two - one == step and step > 0 else None
 
 
 def _default_shape(leaf: Leaf, plan: DimPlan) -> tuple[Dim, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
@@ -11,10 +12,12 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from kxchange.dims import DimExpr, evaluate
 from kxchange.errors import CaptureError
-from kxchange_torch.dims_in import DimPlan, dynamic_shapes
+from kxchange_torch.containers_in import register_containers
+from kxchange_torch.dims_in import DimPlan, dynamic_shapes, solve
 from kxchange_torch.inputs_in import Examples
 from kxchange_torch.private import (
     as_if_compiling,
@@ -24,9 +27,9 @@ from kxchange_torch.private import (
     keeping_associative_scans,
     keeping_recurrent_layers,
     keeping_user_frames,
+    nested,
     recording_questions,
     recording_user_lines,
-    unflatten,
 )
 from kxchange_torch.questions import asking_no_values
 from kxchange_torch.sources_in import is_framework, relative_file
@@ -88,6 +91,9 @@ def checking_dims(module: nn.Module, plan: DimPlan, examples: Examples) -> Itera
             if isinstance(atom, str):
                 sizes.setdefault(atom, leaves[index].shape[axis])
         for index, axis, dim in axes:
+            if (solved := solve(dim, sizes, leaves[index].shape[axis])) is not None:
+                sizes[solved[0]] = solved[1]
+        for index, axis, dim in axes:
             expected = evaluate(dim, sizes, maximum=torch.sym_max, minimum=torch.sym_min)
             if expected is not leaves[index].shape[axis]:
                 torch._check(leaves[index].shape[axis] == expected)
@@ -118,6 +124,32 @@ def export(
     Raises:
         CaptureError: torch cannot export it; says which line of the user's code, and why.
     """
+    try:
+        return _export(module, examples, plan, findings, compiling)
+    except Exception as error:  # torch raises whatever went wrong inside; all of it means "not exportable"
+        cause = error
+        if register_containers(_outputs(module, examples)):
+            try:
+                return _export(module, examples, plan, findings, compiling)
+            except Exception as second:
+                cause = second
+        raise CaptureError(explain(module, cause)) from cause
+
+
+def _outputs(module: nn.Module, examples: Examples) -> Any:
+    """What the module gives for the examples; None where it fails."""
+    call = examples.with_tensors({leaf.name: leaf.value.clone() for leaf in examples.leaves if leaf.is_tensor})
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    try:
+        with evaluation_mode(module), torch.no_grad(), _quiet():
+            return functional_call(module, buffers, call.args, call.kwargs)
+    except Exception:  # the export's own error says more
+        return None
+
+
+def _export(
+    module: nn.Module, examples: Examples, plan: DimPlan, findings: Findings, compiling: bool
+) -> torch.export.ExportedProgram:
     shapes = _nested_shapes(examples, plan)
     conditions = (
         evaluation_mode(module),
@@ -133,26 +165,30 @@ def export(
     with ExitStack() as stack:
         for condition in conditions:
             stack.enter_context(condition)
-        try:
-            return torch.export.export(
-                module, examples.args, examples.kwargs, dynamic_shapes=shapes or None, strict=False
-            )
-        except Exception as error:  # torch raises whatever went wrong inside; all of it means "not exportable"
-            raise CaptureError(explain(module, error)) from error
+        return torch.export.export(module, examples.args, examples.kwargs, dynamic_shapes=shapes or None, strict=False)
 
 
 def _nested_shapes(examples: Examples, plan: DimPlan) -> Any:
     """The axes' specs in the shape of `forward`'s arguments."""
     specs = dynamic_shapes(examples, plan)
-    args, kwargs = unflatten(specs, flatten((examples.args, examples.kwargs))[1])
+    args, kwargs = nested(iter(specs), flatten((examples.args, examples.kwargs))[1])
     return dict(examples.signature.bind(*args, **kwargs).arguments)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """Without torch's warnings and logs of failure: what matters becomes our error."""
+    loud = [logging.getLogger(name) for name in ("torch.fx.experimental.symbolic_shapes", "torch.export")]
+    before = [logger.disabled for logger in loud]
+    try:
+        for logger in loud:
+            logger.disabled = True
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, state in zip(loud, before, strict=True):
+            logger.disabled = state
 
 
 @contextmanager
@@ -181,6 +217,8 @@ def explain(module: nn.Module, error: BaseException) -> str:
 
 
 _ADVICE: Mapping[str, str] = {
+    ".numpy()": " Compute with torch operations in forward: NumPy cannot be traced.",
+    "specialized integer": " A size that depends on values: pass it as an input, or compute with a mask of full size.",
     "data-dependent": " A branch or a size that depends on values: use torch.where, torch.cond, or torch._check.",
     "GuardOnDataDependent": " A branch or a size that depends on values: use torch.where, torch.cond, or torch._check.",
     "pytree": " Register the container with torch.export.register_dataclass, or return tuples and dicts.",

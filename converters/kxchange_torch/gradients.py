@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -27,10 +28,11 @@ def gradients(model: Model, *, function: str | None = None) -> Gradients:
     """
     name = function or next(key for key, value in model.functions.items() if value is model.main)
     module = build(model, function=name, check=False)
-    entry, bind = module._kx.entries[name], InputBinder(model, function)
+    entry, bind, layouts = module._kx.entries[name], InputBinder(model, function), module.kx_layouts
+    kept = {f"parameter {key}": layout for key, layout in layouts.items()}
     held = dict(module.named_parameters(remove_duplicate=False))
     trained = {
-        f"parameter {key}": held[module.kx_names[key]].requires_grad_()
+        f"parameter {key}": held[layouts[key].name].requires_grad_()
         for key, parameter in model.parameters.items()
         if parameter.alias_of is None and parameter.role is Role.PARAMETER and parameter.type.dtype.is_floating
     }
@@ -43,12 +45,16 @@ def gradients(model: Model, *, function: str | None = None) -> Gradients:
         outputs = dict(zip(entry.output_names, module.kx_compute(entry, list(tensors.values())), strict=True))
         pairs = [(outputs[key], to_tensor(array, copy=True)) for key, array in cotangents.items()]
         pairs = [(output, cotangent) for output, cotangent in pairs if output.requires_grad]
-        if not pairs or not wanted:
-            return {key: to_array(torch.zeros_like(tensor)) for key, tensor in wanted.items()}
-        found = torch.autograd.grad(
-            [output for output, _ in pairs], list(wanted.values()), [c for _, c in pairs], allow_unused=True
-        )
+        found = _differentiate(pairs, list(wanted.values()))
         results = zip(wanted.items(), found, strict=True)
-        return {key: to_array(torch.zeros_like(tensor) if g is None else g) for (key, tensor), g in results}
+        arrays = {key: to_array(torch.zeros_like(tensor) if g is None else g) for (key, tensor), g in results}
+        return {key: kept[key].back(array) if key in kept else array for key, array in arrays.items()}
 
     return compute
+
+
+def _differentiate(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]], wanted: Sequence[torch.Tensor]) -> Sequence[Any]:
+    """The gradients of every tensor, None where no output depends on it."""
+    if not pairs or not wanted:
+        return [None] * len(wanted)
+    return torch.autograd.grad([output for output, _ in pairs], wanted, [c for _, c in pairs], allow_unused=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from kxchange.errors import CaptureError
+from kxchange_torch.containers_in import register_containers
 from kxchange_torch.private import flatten, leaves_with_path, unflatten
 
 
@@ -66,6 +67,7 @@ def bind_examples(module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[
         CaptureError: They do not fit it.
     """
     signature = inspect.signature(module.forward)
+    register_containers((tuple(args), dict(kwargs)))
     try:
         bound = signature.bind(*args, **kwargs)
     except TypeError as error:
@@ -101,7 +103,14 @@ def name_leaves(roots: Mapping[str, Any]) -> tuple[Leaf, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What was captured, kept beside the model: the module and one call of it."""
+    """What was captured, kept beside the model: the module and one call of it.
+
+    Attributes:
+        module: The module.
+        examples: The call.
+        functions: The same by name, where several methods were captured.
+    """
 
     module: torch.nn.Module
     examples: Examples
+    functions: Mapping[str, Origin] = field(default_factory=dict[str, "Origin"])

@@ -17,7 +17,7 @@ from kxchange_torch.lift_promotion import cast
     "aten.detach_.default",
     "aten.lift_fresh_copy.default", "aten.lift_fresh.default", "aten.lift.default", "aten.alias_copy.default",
     "aten.detach_copy.default", "aten.requires_grad_.default", "aten.resolve_conj.default", "aten.resolve_neg.default",
-    "aten.positive.default", "aten.conj.default", "aten.data.default", "aten.cpu.default",
+    "aten.positive.default", "aten.data.default", "aten.cpu.default",
 )  # fmt: skip
 def _(x: Value) -> Value:
     return x

@@ -70,6 +70,9 @@ def _test(op: str) -> Callable[[Value], Value]:
     def rule(x: Value) -> Value:
         if x.dtype.is_floating:
             return getattr(ops, op)(x)
+        if x.dtype.is_complex:
+            both = ops.logical_and if op == "isfinite" else ops.logical_or
+            return both(getattr(ops, op)(ops.real(x)), getattr(ops, op)(ops.imag(x)))
         return ops.full(shape=x.shape, value=op == "isfinite", dtype=DType.BOOL)
 
     return rule
@@ -119,7 +122,7 @@ def scaled(x: Any, alpha: Any) -> Any:
     if alpha == 1 and not isinstance(alpha, bool):
         return x
     if not isinstance(x, Value):
-        return x * alpha
+        return bool(x and alpha) if isinstance(x, bool) else x * alpha
     if x.dtype.is_bool:
         return ops.logical_and(x, bool(alpha))
     return ops.multiply(x, int(alpha) if x.dtype.is_integer and isinstance(alpha, float) else alpha)
@@ -131,7 +134,7 @@ def _(x1: Any, x2: Any, alpha: Any) -> Value:
         return x1
     left, right = promote(x1, x2)
     if result_dtype(x1, x2).is_bool:
-        return ops.logical_or(left, right)
+        return ops.logical_or(left, scaled(right, alpha))
     return ops.add(left, scaled(right, alpha))
 
 

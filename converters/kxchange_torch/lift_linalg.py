@@ -70,11 +70,6 @@ def _(x1: Value, x2: Value) -> Value:
     return _outer(*promote(x1, x2))
 
 
-@lift.rule("aten.vdot.default")
-def _(x1: Value, x2: Value) -> Value:
-    return ops.matmul(x1, x2)
-
-
 @lift.rule("aten.inner.default")
 def _(x1: Value, x2: Value) -> Value:
     x1, x2 = promote(x1, x2)

@@ -111,7 +111,7 @@ def _(x: Value, first: int, second: int) -> Value:
     return swap(x, first, second)
 
 
-@lift.rule("aten.t.default", "aten.mT.default", "aten.t_copy.default", "aten.mH.default", "aten.matrix_H.default")
+@lift.rule("aten.t.default", "aten.mT.default", "aten.t_copy.default")
 def _(x: Value) -> Value:
     return swap(x, -1, -2) if x.ndim > 1 else x
 

@@ -66,6 +66,8 @@ def cast(operand: Any, dtype: DType) -> Any:
     if isinstance(operand, Number):
         operand = operand.value
     if isinstance(operand, Value):
+        if operand.dtype.is_complex and not (dtype.is_complex or dtype.is_bool):
+            operand = ops.real(operand)  # torch drops the imaginary part, with a warning
         return operand if operand.dtype is dtype else ops.astype(operand, dtype=dtype)
     return operand if isinstance(operand, DimExpr) else as_number(operand, dtype)
 

@@ -6,6 +6,7 @@ from kxchange_torch import (  # noqa: F401
     lift_activation,
     lift_attention,
     lift_bags,
+    lift_complex,
     lift_control,
     lift_convolution,
     lift_copying,
@@ -21,5 +22,6 @@ from kxchange_torch import (  # noqa: F401
     lift_reduction,
     lift_sizes,
     lift_slicing,
+    lift_solving,
     lift_special,
 )

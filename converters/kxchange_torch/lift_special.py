@@ -9,7 +9,7 @@ from typing import Any
 from kxchange import ops
 from kxchange.graph import Value
 from kxchange.types import DType
-from kxchange_torch.lift import lift, refuse
+from kxchange_torch.lift import lift
 from kxchange_torch.lift_promotion import promote, promote_float, tensor_of, to_float
 
 
@@ -120,8 +120,3 @@ def _(x1: Value, x2: Value, rtol: float, atol: float, equal_nan: bool) -> Value:
         if equal_nan:
             close = ops.logical_or(close, ops.logical_and(ops.isnan(left), ops.isnan(right)))
     return close
-
-
-@lift.rule("aten.real.default")
-def _(x: Value) -> Value:
-    return x if not x.dtype.is_complex else refuse("complex numbers have no lift yet")

@@ -24,10 +24,17 @@ from kxchange_torch.private import schema_of
 from kxchange_torch.sources_in import Sources
 
 NO_RULE = "there is no lifting rule for it"
+CHECKS = {"aten._linalg_check_errors.default"}
+"""Operators that only raise: what they check, every backend does in its own way."""
 
 
 MISSING = Absent()
 """The result of an operator that could neither be lifted nor typed; what depends on it is skipped."""
+
+
+DECIDED_BY_DATA = (
+    "a size or position that only the data decides; pass it as an input, or take the size of a tensor instead"
+)
 
 
 class Lifter:
@@ -87,6 +94,8 @@ class Lifter:
             container = self.read(node.args[0])
             return container if isinstance(container, Absent) else container[node.args[1]]
         name = operator_name(target)
+        if name in CHECKS or (name == "with_effects" and operator_name(node.args[1]) in CHECKS):
+            return MISSING, None  # the token that orders it, and no result
         entry, in_place = _rule(name)
         source = self.sources.source(node.meta)
         if entry is None:
@@ -110,15 +119,15 @@ class Lifter:
         SCOPE.lifter, SCOPE.ranges, SCOPE.training, SCOPE.fake = self, self.ranges, self.training, node.meta.get("val")
         try:
             result = rule(*args)
+            self.compare(node.meta.get("val"), result, f"{name} at {place}")
         except (CaptureError, TypeInferenceError, DimError) as error:
             return self.block(node, name, str(error), place)
-        except TypeError:
+        except (TypeError, AttributeError):  # what a number that only the data decides has not, and a size has
             if not _any_number(args):
                 raise
-            return self.block(node, name, "a size or position that only the data decides", place)
+            return self.block(node, name, DECIDED_BY_DATA, place)
         finally:
             SCOPE.fake = before
-        self.compare(node.meta.get("val"), result, f"{name} at {place}")
         return result
 
     def _rebind(self, node: fx.Node, result: Value) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 from torch.export import ExportedProgram
 
-from kxchange.errors import Blocker, FormatError, KxchangeError, UnsupportedOpError
+from kxchange.errors import Blocker, FormatError, KxchangeError, NoArchitectureError, UnsupportedOpError
 from kxchange.model import Model
 from kxchange_torch.dim_map import finite_range
 from kxchange_torch.dims_in import DimPlan
@@ -23,6 +23,7 @@ from kxchange_torch.pt2_archive import Pt2Archive
 from kxchange_torch.pt2_graph import Pt2Graph
 from kxchange_torch.pt2_signature import read_calls, read_signature
 from kxchange_torch.pt2_sizes import Pt2Sizes
+from kxchange_torch.pt2_sniff import sniff
 from kxchange_torch.pt2_tensors import Pt2Tensors
 
 MAJOR = 8
@@ -47,8 +48,10 @@ def load(path: Path, *, program: str | None = None, dynamic: Any = None, trainin
             the program needs.
         LimitError: It is larger than any program is.
         UnsupportedOpError: It names operators that are not on the list, or that have no lift.
+        NoArchitectureError: It is a TorchScript archive.
     """
     path = Path(path)
+    _refuse_torchscript(path)
     archive = Pt2Archive(path)
     name = _program_name(archive, program)
     try:
@@ -65,6 +68,22 @@ def load(path: Path, *, program: str | None = None, dynamic: Any = None, trainin
     table = ParameterTable(program_tensors(exported))
     lift = ProgramLift(exported, table, names, plan, Findings(), allow_specialised=False, training=training)
     return lift.model({"backend": "torch", "object": f"{name} ({path.name})"})
+
+
+def _refuse_torchscript(path: Path) -> None:
+    """TorchScript is a program in a language that only torch's C++ runtime reads, which is not made for foreign files.
+
+    Raises:
+        NoArchitectureError: `path` is such an archive.
+    """
+    with path.open("rb") as stream:
+        if sniff(path, stream.read(4)) != "torchscript":
+            return
+    raise NoArchitectureError(
+        f"{path.name} is a TorchScript archive. kxchange does not hand a foreign file's code to torch's interpreter. "
+        f"If you trust it: model = kx.capture(torch.jit.load({path.name!r}), *example_inputs). Its tensors alone can "
+        f"be read without running it: kx.load_weights(model, {path.name!r}); kx inspect lists them."
+    )
 
 
 def read_program(archive: Pt2Archive, name: str) -> ExportedProgram:

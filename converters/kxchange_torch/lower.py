@@ -10,10 +10,12 @@ from kxchange_torch import (
     lower_creation,
     lower_elementwise,
     lower_indexing,
+    lower_linalg,
     lower_manipulation,
     lower_normalization,
     lower_recurrent,
     lower_reduction,
+    lower_signal,
 )
 from kxchange_torch.carriers import is_computable
 from kxchange_torch.dtypes import TORCH
@@ -27,10 +29,12 @@ for _family in (
     lower_creation,
     lower_elementwise,
     lower_indexing,
+    lower_linalg,
     lower_manipulation,
     lower_normalization,
     lower_recurrent,
     lower_reduction,
+    lower_signal,
 ):
     lower.include(_family.lower)
 

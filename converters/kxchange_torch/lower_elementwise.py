@@ -16,6 +16,9 @@ from kxchange_torch.rules import Rules
 Tensor = Any
 """A tensor, or the proxy that stands for one."""
 
+E4M3FN_END = 464.0
+"""Half a step above the greatest float8_e4m3fn, which a tie still rounds to: beyond it there is only NaN."""
+
 lower = Rules()
 lower.direct(
     abs=torch.abs,
@@ -149,7 +152,12 @@ def _(x: Tensor, min: Tensor | None, max: Tensor | None) -> Tensor:
 
 @lower.rule("astype")
 def _(x: Tensor, *, dtype: DType) -> Tensor:
-    return x if x.dtype == torch_dtype(dtype) else x.to(model_dtype(dtype))
+    if x.dtype == torch_dtype(dtype):
+        return x
+    if dtype is DType.FLOAT8_E4M3FN and not x.dtype.is_complex:  # torch gives the greatest value for infinities
+        wide = x if x.dtype.is_floating_point and x.dtype.itemsize > 1 else x.to(torch.float32)
+        x = torch.where(torch.abs(wide) > E4M3FN_END, torch.nan, wide)
+    return x.to(model_dtype(dtype))
 
 
 @lower.rule("bitcast")

@@ -137,8 +137,9 @@ def _(x: Tensor, *, axis: int, descending: bool) -> Tensor:
 
 @lower.rule("top_k")
 def _(x: Tensor, *, k: Any, axis: int, largest: bool, sorted: bool) -> tuple[Tensor, Tensor]:
-    found = torch.topk(x, k, axis, largest, sorted)
-    return found[0], found[1]
+    # Not torch.topk, which gives equal elements in any order: the op gives the lower position first.
+    found = torch.sort(x, dim=axis, descending=largest, stable=True)
+    return found[0].narrow(axis, 0, k), found[1].narrow(axis, 0, k)
 
 
 @lower.rule("searchsorted")

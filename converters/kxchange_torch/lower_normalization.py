@@ -110,6 +110,8 @@ def _(
     options: dict[str, Any] = {} if scale is None else {"scale": scale}
     if grouped:
         options["enable_gqa"] = True
+    if mask is not None and len(mask.type.shape) < 2:  # torch reads the mask's last two axes
+        mask = mask.reshape((1, -1))
     if mask is not None and is_causal:  # torch takes one or the other
         mask, is_causal = _causal(mask, query, key), False
     if is_causal:

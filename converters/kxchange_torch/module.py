@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from kxchange.errors import InputError
+from kxchange.passes.native_parameters import Layout
 from kxchange_torch.program import Program
 
 Tensor = torch.Tensor
@@ -80,13 +81,13 @@ class Specification:
     Attributes:
         entries: Functions by name; the first is `forward`.
         tree: The modules.
-        names: Full name in the module's `state_dict` by name in the model.
+        layouts: Name in the module's `state_dict`, and how it is stored there, by name in the model.
         counters: Buffers that count training steps, as torch's batch normalisation does.
     """
 
     entries: Mapping[str, Entry]
     tree: Tree
-    names: Mapping[str, str] = field(default_factory=dict[str, str])
+    layouts: Mapping[str, Layout] = field(default_factory=dict[str, Layout])
     counters: tuple[Leaf, ...] = ()
 
     def __copy__(self) -> Specification:
@@ -114,8 +115,9 @@ class BuiltModule(Part):
     Other functions of the model are methods beside it.
 
     Attributes:
-        kx_names: Name in this module's `state_dict` by name in the model; they differ only where `nn.Module` cannot
-            have the name.
+        kx_names: Name in this module's `state_dict` by name in the model. They differ for a model from another
+            framework, and where `nn.Module` cannot have the name.
+        kx_layouts: The same, with how the tensor is stored; `Layout.back` gives the model's array.
     """
 
     def __init__(self, specification: Specification, constants: Sequence[Tensor]) -> None:
@@ -126,7 +128,12 @@ class BuiltModule(Part):
     @property
     def kx_names(self) -> dict[str, str]:
         """See the class."""
-        return dict(self._kx.names)
+        return {name: layout.name for name, layout in self._kx.layouts.items()}
+
+    @property
+    def kx_layouts(self) -> dict[str, Layout]:
+        """Name here and layout here by name in the model."""
+        return dict(self._kx.layouts)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the model's main function."""
@@ -183,7 +190,7 @@ def module_class(specification: Specification) -> type[BuiltModule]:
     """The class with the model's signature on `forward` and its other functions as methods."""
     main, *others = specification.entries
     methods = {"forward": _method(specification, main)}
-    top = {name.partition(".")[0] for name in specification.names.values()}
+    top = {name.partition(".")[0] for name in (layout.name for layout in specification.layouts.values())}
     for name in others:
         if name.isidentifier() and not hasattr(BuiltModule, name) and name not in top:
             methods[name] = _method(specification, name)

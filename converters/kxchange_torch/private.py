@@ -54,6 +54,36 @@ def structure_with_path(structure: Any) -> list[tuple[tuple[Any, ...], int]]:
     ]
 
 
+def is_registered(kind: type) -> bool:
+    """Whether torch looks inside objects of a class."""
+    return kind in pytree.SUPPORTED_NODES
+
+
+def _keyed(item: Any, take_apart: Any) -> tuple[list[tuple[Any, Any]], Any]:
+    children, rest = take_apart(item)
+    return [(pytree.GetAttrKey(name), child) for name, child in children], rest
+
+
+def register_container(kind: type, take_apart: Any, put_together: Any) -> None:
+    """Let torch look inside objects of a class: ``take_apart(object) -> (named children, rest)`` and back."""
+    pytree.register_pytree_node(
+        kind,
+        lambda item: ([child for _, child in take_apart(item)[0]], take_apart(item)[1]),
+        put_together,
+        flatten_with_keys_fn=lambda item: _keyed(item, take_apart),
+    )
+
+
+def nested(leaves: Iterator[Any], structure: Any) -> Any:
+    """Leaves in a structure whose objects are lists of their children, as `torch.export` takes dynamic shapes."""
+    if structure.is_leaf():
+        return next(leaves)
+    children = [nested(leaves, child) for child in structure.children()]
+    if structure.type in pytree.BUILTIN_TYPES:
+        return pytree.SUPPORTED_NODES[structure.type].unflatten_fn(children, structure.context)
+    return children
+
+
 # --- sizes: what the tracer knows about its symbols ---
 
 
@@ -176,9 +206,6 @@ def replacements_of(shape_env: Any) -> dict[Any, tuple[Any, Any]]:
     return {symbol: (expr, places.get(symbol)) for symbol, expr in shape_env.replacements.items()}
 
 
-# --- exported programs ---
-
-
 def forward_argument_names(program: torch.export.ExportedProgram) -> list[str] | None:
     """Names of `forward`'s arguments as they were passed; None where the program does not say."""
     signature = program.module_call_graph[0].signature
@@ -203,9 +230,6 @@ def is_composite(overload: Any) -> bool:
     """Whether an operator dissolves into others whenever a program is run through decompositions."""
     key = torch._C.DispatchKey.CompositeImplicitAutograd
     return isinstance(overload, torch._ops.OpOverload) and overload.has_kernel_for_dispatch_key(key)
-
-
-# --- operators ---
 
 
 def schema_of(overload: Any) -> Any:
@@ -242,9 +266,6 @@ def scan_operator(step: Any, carry: list[Any], xs: list[Any], reverse: bool) -> 
     from torch._higher_order_ops.scan import scan
 
     return scan(step, carry, xs, reverse=reverse)
-
-
-# --- composite loops ---
 
 
 @contextmanager
@@ -314,9 +335,6 @@ def as_if_compiling() -> Iterator[None]:
         yield
     finally:
         torch.compiler.is_exporting = original
-
-
-# --- operators as values: they do not pickle, their names do ---
 
 
 def operator_name(value: Any) -> str | None:

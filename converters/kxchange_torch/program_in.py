@@ -118,6 +118,8 @@ class ProgramLift:
     def _argument(self, spec: InputSpec, fake: Any, names: Any, program: ExportedProgram) -> Any:
         if spec.kind is InputKind.USER_INPUT:
             return self._input(spec, fake, next(names))
+        if spec.kind is InputKind.TOKEN:
+            return Absent()
         name = str(spec.target)
         if spec.kind is InputKind.CONSTANT_TENSOR and name not in self.table.entries:
             self.table.add(name, program.constants[name], Role.CONSTANT)  # pyright: ignore[reportArgumentType]
@@ -145,6 +147,8 @@ class ProgramLift:
         named = iter(name_outputs(program.call_spec.out_spec))
         written: list[tuple[str, Value]] = []
         for spec, result in zip(program.graph_signature.output_specs, results, strict=True):
+            if spec.kind is OutputKind.TOKEN:
+                continue
             if spec.kind is not OutputKind.USER_OUTPUT:
                 written.append((self._target(spec), result))
                 continue

@@ -32,8 +32,12 @@ class Pt2Archive:
         members: Offset and length of each member, by name without the folder.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, skip_compressed: bool = False) -> None:
         """Map `path` and check its directory.
+
+        Args:
+            path: The file.
+            skip_compressed: Leave compressed members out instead of refusing the file.
 
         Raises:
             FormatError: It is no such archive, or an entry is encrypted, doubled, a link, compressed, compiled code, a
@@ -41,6 +45,7 @@ class Pt2Archive:
             LimitError: It has too many entries.
         """
         self.path = path
+        self.skip_compressed = skip_compressed
         try:
             with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
                 entries = archive.infolist()
@@ -99,6 +104,8 @@ class Pt2Archive:
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise FormatError(f"{file}: the member {name!r} is a link.")
         if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
+            if self.skip_compressed:
+                return
             raise FormatError(f"{file}: the member {name!r} is compressed, which torch never does.")
         short = name.removeprefix(root)
         if short in self.members:

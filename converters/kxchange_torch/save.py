@@ -51,7 +51,7 @@ def export(model: Model, *, function: str | None = None) -> torch.export.Exporte
     """
     name = function or next(key for key, value in model.functions.items() if value is model.main)
     chosen = model.function(name)
-    module = build(model, function=name)
+    module = build(model, function=name, layout="source")
     sizes = _example_sizes(model, chosen)
     tensors = [
         torch.zeros(tuple(evaluate(dim, sizes) for dim in type.shape), dtype=torch_dtype(type.dtype))
@@ -61,7 +61,7 @@ def export(model: Model, *, function: str | None = None) -> torch.export.Exporte
     for shapes in _dynamic_shapes(chosen):
         try:
             with torch.no_grad():
-                program = torch.export.export(module, _nested(chosen, tensors), dynamic_shapes=shapes, strict=False)
+                program = torch.export.export(module, nested(chosen, tensors), dynamic_shapes=shapes, strict=False)
         except Exception as error:  # torch's own types of error differ from version to version
             problems.append(next(iter(str(error).strip().splitlines()), type(error).__name__))
         else:
@@ -108,8 +108,8 @@ def _dynamic_shapes(function: Function) -> Iterator[Any]:
             {axis: mark(dim) for axis, dim in enumerate(type.shape) if isinstance(dim, DimExpr)}
             for type in function.input_types.values()
         ]
-        nested = _nested(function, shapes)
-        yield nested if _has_signature(function) else (nested,)
+        tree = nested(function, shapes)
+        yield tree if _has_signature(function) else (tree,)
 
 
 def _dim_name(symbol: str, place: int) -> str:
@@ -123,7 +123,7 @@ def _has_signature(function: Function) -> bool:
     return all(name.isidentifier() for name in arguments) and "self" not in arguments[1:]
 
 
-def _nested(function: Function, leaves: Sequence[Any]) -> tuple[Any, ...]:
+def nested(function: Function, leaves: Sequence[Any]) -> tuple[Any, ...]:
     """One value per argument: inputs whose names have dots as nested tuples and dicts."""
     tree: dict[str, Any] = {}
     for name, leaf in zip(function.input_names, leaves, strict=True):

@@ -35,6 +35,7 @@ def run_source(origin: Any, model: Model, *, function: str | None = None, float6
     if not isinstance(origin, Origin):
         raise InputError("torch can run a source only as `kx.capture` left it in `model.origin`.")
     entry = model.function(function)
+    origin = origin.functions.get(function or "", origin)
     own = tuple(name for name in entry.output_names if name not in entry.updates)
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -84,4 +85,5 @@ def held_weights(model: Model) -> dict[str, Array]:
     module = build(model, check=False)
     held: dict[str, torch.Tensor] = dict(module.named_parameters(remove_duplicate=False))
     held |= dict(module.named_buffers(remove_duplicate=False))
-    return {name: to_array(held[key]) for name, key in module.kx_names.items() if key in held}
+    layouts = module.kx_layouts
+    return {name: layout.back(to_array(held[layout.name])) for name, layout in layouts.items() if layout.name in held}

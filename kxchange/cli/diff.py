@@ -2,21 +2,60 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from kxchange.cli.options import output_options, show
+
+if TYPE_CHECKING:
+    from kxchange.model import Model
+    from kxchange.validation.report import Report
 
 
 @click.command("diff")
 @click.argument("first")
 @click.argument("second")
+@click.option("--run/--no-run", default=True, show_default=True, help="Compare the behaviour, too.")
+@click.option("--cases", default=4, show_default=True, help="Generated input cases for the behaviour.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the inputs.")
+@click.option("--report", "page", type=click.Path(dir_okay=False), help="Write the comparison as one HTML page.")
 @output_options
-def command(first: str, second: str, as_json: bool, quiet: bool) -> int:
-    """Compare two models: structure, shapes, attributes, weights. Exit code 1 if they differ."""
+def command(
+    first: str, second: str, run: bool, cases: int, seed: int, page: str | None, as_json: bool, quiet: bool
+) -> int:
+    """Compare two models: structure, shapes, attributes, weights, then behaviour. Exit code 1 if they differ.
+
+    Models of another structure that compute the same differ, and the behaviour says that they are the same.
+    """
+    import json
+
     from kxchange import hub
     from kxchange.comparison import compare_models
 
-    found = compare_models(hub.load(first), hub.load(second))
-    text = "\n".join(found) if found else "no difference"
-    show(as_json, quiet, {"differences": found}, text)
+    if page is not None:
+        from kxchange.validation.page import require_jinja2
+
+        require_jinja2()
+    models = hub.load(first), hub.load(second)
+    found = compare_models(*models)
+    report, note = behaviour(*models, cases, seed) if (found and run) or page is not None else (None, "")
+    if report is not None:
+        report.subject, report.differences = f"{first} and {second}", found
+        if page is not None:
+            report.to_html(page)
+    lines = [*found, *([note] if note else []), *(["", "behaviour:", str(report)] if report is not None else [])]
+    data = {"differences": found, "behaviour": json.loads(report.to_json()) if report is not None else note or None}
+    show(as_json, quiet, data, "\n".join(lines) if found else "no difference")
     return 1 if found else 0
+
+
+def behaviour(first: Model, second: Model, cases: int, seed: int) -> tuple[Report | None, str]:
+    """The second model judged by the first, or why that cannot be."""
+    from kxchange.errors import KxchangeError
+    from kxchange.validation.against import validate_against
+
+    try:
+        return validate_against(first, second, cases=cases, seed=seed), ""
+    except KxchangeError as error:
+        return None, f"behaviour: not compared, {error}"

@@ -10,6 +10,8 @@ import click
 from kxchange.cli.options import capture_options, output_options, read_source, show
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kxchange.model import Model
 
 
@@ -32,12 +34,18 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Show what is in SOURCE. Weights are not read unless --verify asks for it."""
+    """Show what is in SOURCE, a model or a file of weights. Weights are not read unless --verify asks for it."""
     from pathlib import Path
 
+    from kxchange.errors import NoArchitectureError
     from kxchange.format.model_file import identify, is_kx
 
-    model = read_source(source, dynamic, inputs)
+    try:
+        model = read_source(source, dynamic, inputs)
+    except NoArchitectureError:
+        tensors = bare_tensors(Path(source))
+        show(as_json, quiet, tensors, lambda: print_tensors(tensors))
+        return
     data = summary(model)
     if is_kx(Path(source)):
         data["model_id"] = identify(source, verify=verify)
@@ -49,6 +57,25 @@ def command(
     if with_graph:
         data["graph"] = {name: node_lines(function.graph) for name, function in model.functions.items()}
     show(as_json, quiet, data, lambda: print_summary(data))
+
+
+def bare_tensors(path: Path) -> dict[str, Any]:
+    """What a file without an architecture holds."""
+    from kxchange.weight_files import read_weights
+
+    found = read_weights(path).values()
+    rows = [{"name": entry.name, "type": str(entry.type)} for entry in found]
+    return {"weights": rows, "bytes": sum(entry.nbytes for entry in found), "architecture": None}
+
+
+def print_tensors(data: dict[str, Any]) -> None:
+    """The tensors as text; names from the file are escaped."""
+    from kxchange.cli.text import plain
+
+    click.echo(f"{len(data['weights'])} tensors, {data['bytes']:,} bytes, no architecture")
+    for row in data["weights"]:
+        click.echo(f"  {plain(row['name'])}: {row['type']}")
+    click.echo("To use them: kx convert package.module:attribute TARGET --weights PATH, or kx.load_weights in Python.")
 
 
 def summary(model: Model) -> dict[str, Any]:

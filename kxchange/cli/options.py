@@ -30,7 +30,11 @@ def capture_options(command: F) -> F:
         "--dynamic", multiple=True, metavar="NAME=DIM,DIM", help="Symbolic dims of an input, e.g. x=batch,seq."
     )(command)
     return click.option(
-        "--input", "inputs", multiple=True, metavar="NAME=DTYPE[DIMS]", help="Example input, e.g. x=float32[2,3]."
+        "--input",
+        "inputs",
+        multiple=True,
+        metavar="NAME=DTYPE[DIMS]|NPZ",
+        help="Example input, x=float32[2,3]; or samples.",
     )(command)
 
 
@@ -47,11 +51,17 @@ def read_source(source: str, dynamic: tuple[str, ...], inputs: tuple[str, ...]) 
     if Path(source).exists() or ":" not in source:
         return hub.load(source)
     live = find_object(source)
+    inputs = tuple(text for text in inputs if not is_samples(text))
     if not inputs:
         raise InputError(f"{source} is a live object: say what goes in, for example --input x=float32[2,3].")
     names = dict(split_pair(pair, "--input") for pair in inputs)
     axes = {name: parse_axes(text) for name, text in (split_pair(pair, "--dynamic") for pair in dynamic)}
     return hub.capture(live, dynamic=axes or None, **example_inputs(live, names))
+
+
+def is_samples(text: str) -> bool:
+    """Whether an `--input` is a file of samples, and no type."""
+    return text.endswith(".npz") and "=" not in text
 
 
 def split_pair(text: str, option: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kxchange.cli.options import capture_options, output_options, read_source, show, split_pair
+from kxchange.cli.options import capture_options, is_samples, output_options, read_source, show, split_pair
 from kxchange.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--python", "pythons", multiple=True, metavar="BACKEND=PATH", help="Interpreter for one backend.")
 @click.option("--grad", is_flag=True, help="Compare gradients of every parameter and input, too.")
 @click.option("--round-trip", is_flag=True, help="Through every backend and back, instead.")
+@click.option("--matrix", is_flag=True, help="With --round-trip: on through every second backend, too.")
 @click.option("--bisect/--no-bisect", default=True, show_default=True, help="Find the first node that is wrong.")
 @click.option("--repro", type=click.Path(path_type=Path, file_okay=False), help="Folder for that node by itself.")
 @click.option("--report", "page", type=click.Path(dir_okay=False), help="Write the report as one HTML page.")
@@ -46,6 +47,7 @@ def command(
     pythons: tuple[str, ...],
     grad: bool,
     round_trip: bool,
+    matrix: bool,
     bisect: bool,
     repro: Path | None,
     page: str | None,
@@ -62,6 +64,7 @@ def command(
     kx validate net.kx --backends torch,onnx --cases 12 --seed 1
     kx validate net.kx --against other.onnx --repro wrong-node
     kx validate net.kx --grad --report report.html
+    kx validate net.kx --input samples.npz
     """
     check_options(against, round_trip, grad, dtype, function)
     if page is not None:
@@ -74,14 +77,21 @@ def command(
         other = read_source(against, dynamic, inputs)
         report = compare(model, other, function=function, bisect=bisect, **common)
     elif round_trip:
-        report = go_round(model, backends, **common)
+        report = go_round(model, backends, matrix=matrix, **common)
     else:
         settings = {"dtype": dtype or "", "function": function, "timeout": timeout, "bisect": bisect, **common}
-        settings |= {"gradients": grad, "depth": page is not None}
+        settings |= {"gradients": grad, "depth": page is not None, "inputs": own_samples(inputs)}
         report = prove(model, backends, pythons, settings, show_progress=not quiet and not as_json)
     write_files(report, repro, page, junit)
     show(as_json, quiet, report.to_json(), str(report))
     return 0 if report.ok else 1
+
+
+def own_samples(inputs: tuple[str, ...]) -> list[Any]:
+    """The cases of every `--input FILE.npz`."""
+    from kxchange.validation.cases import read_samples
+
+    return [case for text in inputs if is_samples(text) for case in read_samples(text)]
 
 
 def check_options(against: str | None, round_trip: bool, grad: bool, dtype: str | None, function: str | None) -> None:
@@ -111,7 +121,7 @@ def go_round(model: Model, backends: str, **settings: Any) -> Report:
 def write_files(report: Report, repro: Path | None, page: str | None, junit: str | None) -> None:
     """What was asked for beside the table."""
     if repro is not None:
-        from kxchange.validation.place import write_repro
+        from kxchange.validation.repro import write_repro
 
         for row in report.rows:
             if row.place is not None and row.place.repro is not None:

@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import stat
 import time
 from collections.abc import Generator
@@ -47,10 +48,10 @@ def atomic_writer(
     """
     temporary: Path | None = None
     try:
-        target = _target(path, follow_symlink)
+        target = resolve_target(path, follow_symlink)
         sweep_stale_temporaries(target.parent)
-        temporary = target.parent / f".kx-{secrets.token_hex(8)}.tmp"
-        with _create(temporary, _mode(target, mode), size) as stream:
+        temporary = temporary_name(target.parent)
+        with create_temporary(temporary, target_mode(target, mode), size) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -60,9 +61,9 @@ def atomic_writer(
             with suppress(OSError):
                 os.unlink(temporary)
         if isinstance(error, OSError):
-            raise _write_error(path, error) from error
+            raise write_error(path, error) from error
         raise
-    _flush_folder(target)
+    flush_folder(target)
 
 
 def atomic_write_bytes(
@@ -83,6 +84,49 @@ def atomic_write_bytes(
         stream.write(data)
 
 
+def temporary_name(folder: Path) -> Path:
+    """A new name in a folder that `sweep_stale_temporaries` knows."""
+    return folder / f".kx-{secrets.token_hex(8)}.tmp"
+
+
+def move_into_place(fresh: Path, path: str | os.PathLike[str]) -> None:
+    """Give a file or folder that is complete its final name, in the same file system, at once and durably.
+
+    Args:
+        fresh: What was written, under a temporary name.
+        path: The final name; a file there is replaced by a file, a folder by a folder.
+
+    Raises:
+        WriteError: Something else stands there, or the rename failed; what stood there is intact.
+    """
+    try:
+        if not fresh.is_dir():
+            target = resolve_target(path, follow_symlink=False)
+            os.replace(fresh, target)
+        else:
+            target = Path(os.path.abspath(path))
+            _replace_folder(fresh, target)
+    except OSError as error:
+        raise write_error(path, error) from error
+    flush_folder(target)
+
+
+def _replace_folder(fresh: Path, target: Path) -> None:
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise WriteError(f"Cannot write {shown_path(target)}: a file or link of that name exists.")
+    previous = temporary_name(target.parent) if target.exists() else None
+    if previous is not None:
+        os.rename(target, previous)
+    try:
+        os.rename(fresh, target)
+    except OSError:
+        if previous is not None:
+            os.rename(previous, target)
+        raise
+    if previous is not None:
+        shutil.rmtree(previous, ignore_errors=True)
+
+
 def sweep_stale_temporaries(folder: str | os.PathLike[str]) -> None:
     """Delete the temporary files that killed processes left in a folder more than an hour ago."""
     deadline = time.time() - STALE_TEMPORARY_SECONDS
@@ -96,7 +140,7 @@ def sweep_stale_temporaries(folder: str | os.PathLike[str]) -> None:
                     os.unlink(entry.path)
 
 
-def _target(path: str | os.PathLike[str], follow_symlink: bool) -> Path:
+def resolve_target(path: str | os.PathLike[str], follow_symlink: bool) -> Path:
     """The absolute path to rename over; refuses what must not be replaced."""
     if "\0" in os.fspath(path):
         raise WriteError(f"Cannot write {shown_path(path)}: a file name cannot hold a NUL character.")
@@ -120,7 +164,8 @@ def _target(path: str | os.PathLike[str], follow_symlink: bool) -> Path:
     return target
 
 
-def _mode(target: Path, mode: int | None) -> int | None:
+def target_mode(target: Path, mode: int | None) -> int | None:
+    """Permission bits for a target: as asked, else those of the file replaced, else None."""
     if mode is not None:
         return mode & _PERMISSION_BITS
     try:
@@ -129,7 +174,8 @@ def _mode(target: Path, mode: int | None) -> int | None:
         return None
 
 
-def _create(temporary: Path, mode: int | None, size: int | None) -> BinaryIO:
+def create_temporary(temporary: Path, mode: int | None, size: int | None) -> BinaryIO:
+    """Create a file that must not exist, with its space reserved; `mode` as in `atomic_writer`."""
     flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     # Without a mode to copy, the kernel applies the umask; to read it one would have to change it for all threads.
     descriptor = os.open(temporary, flags, 0o666 if mode is None else mode & 0o600)
@@ -152,7 +198,7 @@ def _reserve(descriptor: int, size: int) -> None:
             raise
 
 
-def _flush_folder(target: Path) -> None:
+def flush_folder(target: Path) -> None:
     """Make the rename itself durable."""
     if os.name == "nt":
         return
@@ -170,5 +216,6 @@ def _flush_folder(target: Path) -> None:
             ) from error
 
 
-def _write_error(path: str | os.PathLike[str], error: OSError) -> WriteError:
+def write_error(path: str | os.PathLike[str], error: OSError) -> WriteError:
+    """The error for a write that failed and left nothing behind."""
     return WriteError(f"Cannot write {shown_path(path)}: {error.strerror or error}. Nothing was changed.")

@@ -20,10 +20,11 @@ from typing import Any, cast
 import numpy as np
 
 from kxchange.constant import Constant
-from kxchange.dims import DimExpr, parse_dim
+from kxchange.dims import Dim, DimExpr, parse_dim
 from kxchange.errors import FormatError, KxchangeError
 from kxchange.format.limits import MAX_INLINE_ELEMENTS, MAX_LIST_LENGTH, check_limit
 from kxchange.format.names import shown
+from kxchange.format.records import check_dim, parse_type
 from kxchange.format.scalars import decode_scalar, encode_scalar
 from kxchange.graph import Graph
 from kxchange.model import Array
@@ -48,6 +49,7 @@ class AttributeWriter:
         if isinstance(value, DType):
             return {"dtype": value.value}
         if isinstance(value, DimExpr):
+            check_dim(value, "Cannot write an attribute")
             return {"dim": str(value)}
         if isinstance(value, (tuple, list)):
             return [self.encode(item) for item in cast("tuple[Any, ...]", value)]
@@ -110,18 +112,24 @@ class AttributeReader:
             case ["dtype"]:
                 return DType(record["dtype"])
             case ["dim"]:
-                return parse_dim(record["dim"])
+                return self._dim(record["dim"])
             case ["graph"]:
                 return self.read_graph(record["graph"])
             case ["map"]:
                 return {key: self.decode(item) for key, item in record["map"].items()}
             case ["constant", "values"]:
-                return self._inline(TensorType.parse(record["constant"]), record["values"])
+                return self._inline(parse_type(record["constant"], self.source), record["values"])
             case ["constant", "tensor"]:
-                type = TensorType.parse(record["constant"])
+                type = parse_type(record["constant"], self.source)
                 return Constant(self.read_tensor(record["tensor"], type))
             case keys:
                 raise FormatError(f"{self.source}: an attribute cannot have the form {shown(keys)}.")
+
+    def _dim(self, text: Any) -> Dim:
+        dim = parse_dim(text)
+        if str(dim) != text:
+            raise FormatError(f"{self.source}: the dim {shown(text)} is spelled {shown(str(dim))}.")
+        return dim
 
     def _inline(self, type: TensorType, values: list[Any]) -> Constant:
         check_limit(len(values), MAX_INLINE_ELEMENTS, f"{self.source}: elements of an inline constant")

@@ -12,6 +12,7 @@ from kxchange.format.dtypes import storage_of
 from kxchange.format.graph_document import GraphReader, GraphWriter, read_tables
 from kxchange.format.limits import MAX_FUNCTIONS, check_limit
 from kxchange.format.names import shown
+from kxchange.format.records import check_dim, fields_of, parse_type, texts
 from kxchange.graph import Graph
 from kxchange.model import Array, Function, Model, Parameter, Role
 from kxchange.shapes import Constraint
@@ -21,12 +22,18 @@ VERSION = 1
 MIN_READER = 1
 FEATURES: frozenset[str] = frozenset({"integrity", "samples"})
 """Must-understand features that this reader knows."""
-KEYS = frozenset(
-    {
-        "kx", "min_reader", "features", "constraints", "types", "sources", "paths", "ops", "functions", "parameters",
-        "metadata", "provenance", "evidence", "samples", "integrity", "ext",
-    }
-)  # fmt: skip
+MEMBERS: dict[str, type] = {
+    "kx": int, "min_reader": int, "features": list, "constraints": list, "types": list, "sources": list, "paths": list,
+    "ops": dict, "functions": list, "parameters": list, "metadata": dict, "provenance": object, "evidence": list,
+    "samples": list, "integrity": dict, "ext": dict,
+}  # fmt: skip
+FUNCTION: dict[str, type] = {
+    "name": str, "inputs": list, "nodes": list, "outputs": list, "output_names": list, "updates": dict,
+    "structure": object,
+}  # fmt: skip
+PARAMETER: dict[str, type] = {"name": str, "role": str, "trainable": bool}
+MALFORMED = (KxchangeError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What reading a record of another form can raise."""
 Reader = Callable[[str, TensorType], Array]
 
 
@@ -44,7 +51,7 @@ def write_document(model: Model) -> tuple[dict[str, Any], dict[str, Array], dict
         "kx": VERSION,
         "min_reader": MIN_READER,
         "features": ["integrity"] + (["samples"] if model.samples else []),
-        "constraints": [constraint.to_json() for constraint in model.constraints],
+        "constraints": [write_constraint(constraint) for constraint in model.constraints],
         "functions": functions,
         "parameters": [write_parameter(entry) for entry in model.parameters.values()],
         "metadata": dict(model.metadata),
@@ -66,6 +73,13 @@ def write_function(name: str, function: Function, graphs: GraphWriter) -> dict[s
         "updates": dict(function.updates),
         "structure": graphs.attributes.encode(function.structure),
     }
+
+
+def write_constraint(constraint: Constraint) -> dict[str, str]:
+    """One constraint, if it can be read again."""
+    for dim in (constraint.left, constraint.right):
+        check_dim(dim, "Cannot write a constraint")
+    return constraint.to_json()
 
 
 def write_parameter(entry: Parameter) -> dict[str, Any]:
@@ -102,37 +116,56 @@ def read_document(document: Any, read_tensor: Reader, source: str) -> Model:
         return _read(cast("dict[str, Any]", document), read_tensor, source)
     except FormatError:
         raise
-    except (KxchangeError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except (
+        KxchangeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise FormatError(f"{source}: the kx document is malformed: {shown(str(error))}.") from None
 
 
 def check_version(document: Any, source: str) -> None:
     """Refuse what is not a kx document, needs a newer reader, or has a feature this one does not know."""
     record = cast("dict[str, Any]", document)
-    if not isinstance(document, dict) or not isinstance(record.get("kx"), int):
+    if not isinstance(document, dict) or type(record.get("kx")) is not int:
         raise FormatError(f"{source} holds no kx document.")
+    # What a newer reader is needed for comes first: the rest may be unknown here.
     least, features = record.get("min_reader"), record.get("features")
-    if not isinstance(least, int) or not isinstance(features, list):
+    if type(least) is not int or not isinstance(features, list):
         raise FormatError(f"{source}: the kx document names no reader version and features.")
     if least > VERSION:
         raise FormatError(f"{source} needs a reader of version {least}; this one is {VERSION}. Update kxchange.")
-    unknown = [name for name in cast("list[Any]", features) if name not in FEATURES]
+    if not 1 <= least <= record["kx"]:
+        raise FormatError(f"{source}: version {record['kx']} cannot have the oldest reader {least}.")
+    if "shard" in record:
+        raise FormatError(
+            f"{source} is one shard of a model and holds weights only. Load the index beside it, `*.kx.index.json`."
+        )
+    declared = texts(cast("Any", features), f"{source}: features")
+    unknown = [name for name in declared if name not in FEATURES]
     if unknown:
         raise FormatError(f"{source} needs the feature {shown(unknown[0])}, unknown to this kxchange. Update kxchange.")
-    if extra := record.keys() - KEYS:
-        raise FormatError(f"{source}: the kx document has the unknown member {shown(sorted(extra)[0])}.")
+    if "integrity" not in declared or len(set(declared)) != len(declared):
+        raise FormatError(f"{source} does not declare the feature 'integrity' once, which every kx document does.")
+    fields_of(record, MEMBERS, f"{source}: the kx document")
 
 
 def _read(document: dict[str, Any], read_tensor: Reader, source: str) -> Model:
     parameters = read_parameters(document["parameters"], read_tensor, source)
     graphs = GraphReader(read_tables(document, source), read_tensor, source)
     check_limit(len(document["functions"]), MAX_FUNCTIONS, f"{source}: functions")
-    functions = {record["name"]: read_function(record, graphs) for record in document["functions"]}
+    records = [fields_of(record, FUNCTION, f"{source}: a function") for record in document["functions"]]
+    functions = {record["name"]: read_function(record, graphs) for record in records}
     if len(functions) != len(document["functions"]):
         raise FormatError(f"{source} names one function twice.")
     for function in functions.values():
         check_parameter_types(function.graph, parameters, source)
     decode = graphs.attributes.decode
+    texts(list(document["metadata"].values()), f"{source}: metadata")
     return Model(
         functions,
         parameters,
@@ -147,7 +180,8 @@ def _read(document: dict[str, Any], read_tensor: Reader, source: str) -> Model:
 def read_function(record: dict[str, Any], graphs: GraphReader) -> Function:
     """One entry point."""
     graph = graphs.read(record)
-    names = tuple(map(str, record["output_names"]))
+    names = tuple(texts(record["output_names"], f"{graphs.file}: output_names"))
+    texts(list(record["updates"].values()), f"{graphs.file}: updates")
     if len(names) != len(graph.outputs) or len(set(names)) != len(names):
         raise FormatError(f"{graphs.file}: function {shown(record['name'])} needs one distinct name per output.")
     inputs = [value.node.attrs["name"] for value in graph.inputs]
@@ -160,7 +194,9 @@ def read_parameters(records: list[dict[str, Any]], read_tensor: Reader, source: 
     """The parameter table, aliases resolved."""
     found: dict[str, Parameter] = {}
     for record in records:
-        name = str(record["name"])
+        aliased = "alias_of" in record
+        fields_of(record, PARAMETER | {"alias_of" if aliased else "type": str}, f"{source}: parameter {shown(record)}")
+        name = record["name"]
         if name in found:
             raise FormatError(f"{source} names the parameter {shown(name)} twice.")
         first = record.get("alias_of")
@@ -168,7 +204,7 @@ def read_parameters(records: list[dict[str, Any]], read_tensor: Reader, source: 
             raise FormatError(
                 f"{source}: parameter {shown(name)} is an alias of {shown(first)}, which is no tensor before it."
             )
-        type = found[first].type if first is not None else TensorType.parse(record["type"])
+        type = found[first].type if first is not None else parse_type(record["type"], source)
         if any(isinstance(dim, DimExpr) for dim in type.shape):
             raise FormatError(f"{source}: parameter {shown(name)} has the type {type}; a parameter's shape is static.")
         role, stored = Role(record["role"]), first if first is not None else name
@@ -177,7 +213,7 @@ def read_parameters(records: list[dict[str, Any]], read_tensor: Reader, source: 
             lambda stored=stored, type=type: read_tensor(stored, type),
             type=type,
             role=role,
-            trainable=bool(record["trainable"]),
+            trainable=record["trainable"],
             alias_of=first,
         )
     return found

@@ -9,6 +9,7 @@ from kxchange.errors import FormatError, KxchangeError
 from kxchange.format.attributes import AttributeReader, AttributeWriter
 from kxchange.format.limits import MAX_NODES, check_limit
 from kxchange.format.names import shown
+from kxchange.format.records import check_type, fields_of, parse_type, texts
 from kxchange.graph import LEAVES, PROVENANCE, Graph, Node, Source, Value
 from kxchange.model import Array
 from kxchange.spec import REGISTRY
@@ -39,6 +40,7 @@ class GraphWriter:
         self.paths = Interner()
         self.attributes = AttributeWriter(self.write, taken)
         self.ops: dict[str, int] = {}
+        self._checked: set[TensorType] = set()
 
     def write(self, graph: Graph) -> dict[str, Any]:
         """One graph: inputs, nodes, outputs."""
@@ -48,7 +50,7 @@ class GraphWriter:
         for value in graph.inputs:
             numbers[value.node] = count
             count += 1
-            inputs.append({"name": value.node.attrs["name"], "type": self.types.number(str(value.type))})
+            inputs.append({"name": value.node.attrs["name"], "type": self._type(value.type, value.node)})
         nodes: list[dict[str, Any]] = []
         for node in graph.nodes():
             nodes.append(self._node(node, numbers))
@@ -57,7 +59,7 @@ class GraphWriter:
         return {"inputs": inputs, "nodes": nodes, "outputs": [numbers[v.node] + v.index for v in graph.outputs]}
 
     def _node(self, node: Node, numbers: Mapping[Node, int]) -> dict[str, Any]:
-        record: dict[str, Any] = {"op": node.op, "out": [self.types.number(str(type)) for type in node.types]}
+        record: dict[str, Any] = {"op": node.op, "out": [self._type(type, node) for type in node.types]}
         if node.op not in LEAVES:
             self.ops[node.op] = REGISTRY[node.op].version
         if node.inputs:
@@ -70,6 +72,12 @@ class GraphWriter:
             place = (node.source.file, node.source.line, self.paths.number(node.source.path))
             record["source"] = self.sources.number(place)
         return record
+
+    def _type(self, type: TensorType, node: Node) -> int:
+        if type not in self._checked:
+            check_type(type, f"Cannot write {node.where}")
+            self._checked.add(type)
+        return self.types.number(str(type))
 
     def tables(self) -> dict[str, Any]:
         """What the nodes refer to by number."""
@@ -86,13 +94,17 @@ class GraphReader:
 
     def __init__(self, tables: Mapping[str, Any], read_tensor: Callable[[str, TensorType], Array], source: str) -> None:
         self.file = source
-        self.types = [TensorType.parse(text) for text in tables["types"]]
-        paths: list[str] = tables["paths"]
-        places: list[tuple[str, int, int]] = tables["sources"]
-        self.sources = [Source(str(file), int(line), paths[path]) for file, line, path in places]
+        self.types = [parse_type(text, f"{source}: type {number}") for number, text in enumerate(tables["types"])]
+        if len(set(self.types)) != len(self.types):
+            raise FormatError(f"{source}: the table of types holds one type twice.")
+        paths = texts(tables["paths"], f"{source}: paths")
+        self.sources = [_place(place, paths, source) for place in tables["sources"]]
         self.attributes = AttributeReader(self.read, read_tensor, source)
         self.count = 0
-        for op, version in tables["ops"].items():
+        self.ops: Mapping[str, int] = tables["ops"]
+        for op, version in self.ops.items():
+            if type(version) is not int or version < 1:
+                raise FormatError(f"{source}: op {shown(op)} has the version {shown(version)}; it is a number from 1.")
             if op not in REGISTRY or REGISTRY[op].version < version:
                 known = (
                     f"this kxchange knows version {REGISTRY[op].version}" if op in REGISTRY else "it is unknown here"
@@ -108,13 +120,13 @@ class GraphReader:
             check_limit(self.count, MAX_NODES, f"{self.file}: nodes")
             try:
                 values.extend(self._node(record, values).outputs)
-            except (KxchangeError, LookupError, TypeError, ValueError, AttributeError) as error:
+            except (KxchangeError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
                 raise FormatError(f"{self.file}: node {number} ({shown(record.get('op'))}): {error}") from None
         return Graph(inputs, tuple(self._operand(number, values, "an output") for number in document["outputs"]))
 
     def _input(self, record: Any) -> Value:
-        type = self._type(record["type"])
-        return Value(Node("input", (), {"name": str(record["name"])}, (type,), str(record["name"])))
+        fields_of(record, {"name": str, "type": int}, f"{self.file}: an input")
+        return Value(Node("input", (), {"name": record["name"]}, (self._type(record["type"]),), record["name"]))
 
     def _node(self, record: dict[str, Any], values: list[Value]) -> Node:
         if unknown := record.keys() - NODE_KEYS:
@@ -122,12 +134,15 @@ class GraphReader:
         operands = tuple(None if n is None else self._operand(n, values, "an operand") for n in record.get("in", ()))
         attrs = {name: self.attributes.decode(value) for name, value in record.get("attrs", {}).items()}
         stated = tuple(self._type(number) for number in record["out"])
-        name, source = str(record.get("name", "")), self._source(record)
-        op = str(record["op"])
+        name, source, op = record.get("name", ""), self._source(record), record["op"]
+        if not isinstance(name, str) or not isinstance(op, str):
+            raise FormatError("the op and the name of a node are texts")
         if op in LEAVES:
             return self._leaf(op, attrs, stated, name, source)
         if op not in REGISTRY:
             raise FormatError(f"the op {shown(op)} is unknown here. Update kxchange.")
+        if op not in self.ops:
+            raise FormatError(f"the table of ops states no version of {shown(op)}.")
         node = self._emit(op, operands, attrs, name, source)
         if node.types != stated:
             if op not in FRESH or [t.dtype for t in node.types] != [t.dtype for t in stated]:
@@ -157,7 +172,7 @@ class GraphReader:
         return values[number]
 
     def _type(self, number: Any) -> TensorType:
-        if not isinstance(number, int) or not 0 <= number < len(self.types):
+        if type(number) is not int or not 0 <= number < len(self.types):
             raise FormatError(f"{self.file}: there is no type number {shown(number)}.")
         return self.types[number]
 
@@ -165,9 +180,16 @@ class GraphReader:
         number = record.get("source")
         if number is None:
             return None
-        if not isinstance(number, int) or not 0 <= number < len(self.sources):
+        if type(number) is not int or not 0 <= number < len(self.sources):
             raise FormatError(f"there is no source number {shown(number)}")
         return self.sources[number]
+
+
+def _place(record: Any, paths: list[str], source: str) -> Source:
+    file, line, path = record
+    if not isinstance(file, str) or type(line) is not int or type(path) is not int or not 0 <= path < len(paths):
+        raise FormatError(f"{source}: {shown(record)} is no source: a file, a line and the number of a path.")
+    return Source(file, line, paths[path])
 
 
 def _listed(types: tuple[TensorType, ...]) -> str:

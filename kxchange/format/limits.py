@@ -46,6 +46,7 @@ MAX_LIST_LENGTH: Final = 65_536
 MAX_INLINE_ELEMENTS: Final = 16
 """Constants with more elements are tensors, never JSON."""
 MAX_SHARDS: Final = 10_000
+MAX_INDEX_BYTES: Final = 25_000_000
 
 # Writing
 STALE_TEMPORARY_SECONDS: Final = 3600

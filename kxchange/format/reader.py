@@ -46,7 +46,9 @@ class TensorFile:
         self._closing = weakref.finalize(self, os.close, descriptor)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, strict: bool = True, mode: Mode = "r") -> Self:
+    def open(
+        cls, path: str | os.PathLike[str], *, strict: bool = True, mode: Mode = "r", follow_links: bool = True
+    ) -> Self:
         """Open a file; only its header is read.
 
         Args:
@@ -54,12 +56,13 @@ class TensorFile:
             strict: Require the `.kx` form. Otherwise any valid safetensors file passes.
             mode: `"r"` for read-only views, `"c"` for views that can be written without changing the file, which
                 DLPack and torch ask for.
+            follow_links: Accept a symbolic link, or a file that has other hard links.
 
         Raises:
             FormatError: The file cannot be opened, is not regular, or its header is not valid.
         """
         source = shown_path(path)
-        descriptor, status = _open_regular(path, source)
+        descriptor, status = _open_regular(path, source, follow_links)
         try:
             header = _read_header(descriptor, status.st_size, strict, source)
             return cls(descriptor, status, header, source, mode)
@@ -109,6 +112,11 @@ class TensorFile:
     def metadata(self) -> Mapping[str, str]:
         """The strings in `__metadata__`."""
         return self._header.metadata
+
+    @property
+    def size(self) -> int:
+        """Size of the file in bytes."""
+        return self._status.st_size
 
     @property
     def data_offset(self) -> int:
@@ -179,6 +187,10 @@ class TensorFile:
         for chunk in self._chunks(self.entry(name)):
             digest.update(chunk)
         return digest.hexdigest()
+
+    def header_sha256(self) -> str:
+        """SHA-256 of everything before the data section, in hexadecimal."""
+        return hashlib.sha256(os.pread(self._descriptor, self._header.data_offset, 0)).hexdigest()
 
     def _logical(
         self, entry: TensorEntry, dtype: DType | None, shape: Sequence[int] | None
@@ -253,9 +265,10 @@ class StoredTensor:
         return self.file.tensor(self.name, self.dtype, self.shape)
 
 
-def _open_regular(path: str | os.PathLike[str], source: str) -> tuple[int, os.stat_result]:
+def _open_regular(path: str | os.PathLike[str], source: str, follow_links: bool) -> tuple[int, os.stat_result]:
     # Without O_NONBLOCK a named pipe would hold the process until somebody writes to it.
     flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    flags |= 0 if follow_links else getattr(os, "O_NOFOLLOW", 0)
     try:
         descriptor = os.open(path, flags)
     except (OSError, ValueError) as error:
@@ -266,6 +279,9 @@ def _open_regular(path: str | os.PathLike[str], source: str) -> tuple[int, os.st
         os.close(descriptor)
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
         raise FormatError(f"{source} is {kind}; a tensor file is a regular file.")
+    if status.st_nlink > 1 and not follow_links:
+        os.close(descriptor)
+        raise FormatError(f"{source} has other hard links. Copy the file, or load with follow_links=True.")
     return descriptor, status
 
 

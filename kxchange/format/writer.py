@@ -87,43 +87,60 @@ def write_tensor_file(
         LimitError: Beyond a limit of `kxchange.format.limits`.
         WriteError: The file could not be written, or a tensor is not what it says. The previous file is intact.
     """
-    source = shown_path(path)
-    lazy = {name: _as_lazy(name, tensor, source) for name, tensor in tensors.items()}
-    entries = lay_out((name, *_storage(tensor)) for name, tensor in lazy.items())
-    header = _header(entries, metadata, _no_hashes(lazy), source)
-    size = len(header) + (entries[-1].end if entries else 0)
-    with atomic_writer(path, mode=mode, follow_symlink=follow_symlink, size=size) as stream:
+    plan = TensorPlan(tensors, shown_path(path))
+    header = plan.header(metadata, plan.no_hashes)
+    with atomic_writer(path, mode=mode, follow_symlink=follow_symlink, size=plan.size(header)) as stream:
         stream.write(header)
-        hashes = _write_data(stream, entries, lazy, hashing=callable(metadata), source=source)
+        hashes = plan.write_data(stream, hashing=callable(metadata))
         if callable(metadata):
-            _rewrite_header(stream, _header(entries, metadata, hashes, source), len(header), source)
-    return WrittenFile(tuple(entries), len(header), hashes)
+            plan.rewrite_header(stream, plan.header(metadata, hashes), len(header))
+    return WrittenFile(plan.entries, len(header), hashes)
 
 
-def _rewrite_header(stream: BinaryIO, header: bytes, length: int, source: str) -> None:
-    # Hashes are known only after the data; the space for the header is taken already.
-    if len(header) != length:
-        raise WriteError(f"Cannot write {source}: the metadata function gave texts of different lengths.")
-    stream.seek(0)
-    stream.write(header)
+class TensorPlan:
+    """Where the tensors of one file will lie, before any of them is read.
 
+    Attributes:
+        entries: In the order of their bytes.
+    """
 
-def _write_data(
-    stream: BinaryIO, entries: list[TensorEntry], tensors: Mapping[str, LazyTensor], *, hashing: bool, source: str
-) -> dict[str, str]:
-    hashes: dict[str, str] = {}
-    for entry in entries:
-        data = _values(entry, tensors[entry.name], source)
-        if hashing:
-            hashes[entry.name] = tensor_sha256(data)
-        for chunk in chunks(data):
-            stream.write(chunk)
-    return hashes
+    def __init__(self, tensors: Mapping[str, Tensor], source: str) -> None:
+        """Lay out `tensors`; `source` is how messages call the file."""
+        self._source = source
+        self._tensors = {name: as_lazy(name, tensor, source) for name, tensor in tensors.items()}
+        self.entries = tuple(lay_out((name, *_storage(tensor)) for name, tensor in self._tensors.items()))
 
+    @property
+    def no_hashes(self) -> dict[str, str]:
+        """As many hashes as there will be, to learn the length of a header."""
+        return {entry.name: "0" * HASH_LENGTH for entry in self.entries}
 
-def _header(entries: list[TensorEntry], metadata: Metadata | None, hashes: Mapping[str, str], source: str) -> bytes:
-    strings = metadata(hashes) if callable(metadata) else metadata or {}
-    return build_header(entries, strings, source=f"Cannot write {source}")
+    def size(self, header: bytes) -> int:
+        """Size of the file in bytes."""
+        return len(header) + (self.entries[-1].end if self.entries else 0)
+
+    def header(self, metadata: Metadata | None, hashes: Mapping[str, str]) -> bytes:
+        """Every byte before the data section."""
+        strings = metadata(hashes) if callable(metadata) else metadata or {}
+        return build_header(self.entries, strings, source=f"Cannot write {self._source}")
+
+    def write_data(self, stream: BinaryIO, *, hashing: bool) -> dict[str, str]:
+        """Read and write every tensor, one at a time; the SHA-256 of each by name if asked."""
+        hashes: dict[str, str] = {}
+        for entry in self.entries:
+            data = _values(entry, self._tensors[entry.name], self._source)
+            if hashing:
+                hashes[entry.name] = tensor_sha256(data)
+            for chunk in chunks(data):
+                stream.write(chunk)
+        return hashes
+
+    def rewrite_header(self, stream: BinaryIO, header: bytes, length: int) -> None:
+        """Put the final header over the first one: hashes are known only after the data."""
+        if len(header) != length:
+            raise WriteError(f"Cannot write {self._source}: the metadata function gave texts of different lengths.")
+        stream.seek(0)
+        stream.write(header)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +156,8 @@ class _ArrayTensor:
         return self.array
 
 
-def _as_lazy(name: str, tensor: Tensor, source: str) -> LazyTensor:
+def as_lazy(name: str, tensor: Tensor, source: str) -> LazyTensor:
+    """An array as a lazy tensor; a lazy one as it is."""
     if isinstance(tensor, LazyTensor):
         return tensor
     array = np.asarray(tensor)
@@ -152,10 +170,6 @@ def _as_lazy(name: str, tensor: Tensor, source: str) -> LazyTensor:
 def _storage(tensor: LazyTensor) -> tuple[str, tuple[int, ...]]:
     storage = storage_of(tensor.dtype, tensor.shape)
     return storage.code, storage.shape
-
-
-def _no_hashes(tensors: Mapping[str, LazyTensor]) -> dict[str, str]:
-    return dict.fromkeys(tensors, "0" * HASH_LENGTH)
 
 
 def _values(entry: TensorEntry, tensor: LazyTensor, source: str) -> np.ndarray:

@@ -53,6 +53,8 @@ from kxchange.ops.comparison import (
     not_equal,
     where,
 )
+from kxchange.ops.complexes import angle, conj, imag, real
+from kxchange.ops.complexes import complex_ as complex
 from kxchange.ops.contraction import einsum
 from kxchange.ops.control import cond, scan, while_loop
 from kxchange.ops.conversion import astype, bitcast
@@ -60,6 +62,7 @@ from kxchange.ops.convolution import conv, conv_transpose
 from kxchange.ops.creation import arange, constant, eye, full
 from kxchange.ops.cumulative import cumulative_max, cumulative_min, cumulative_prod, cumulative_sum
 from kxchange.ops.data_sized import nonzero, unique
+from kxchange.ops.factorization import cholesky, eigh, qr, svd
 from kxchange.ops.group_normalization import group_norm, instance_norm, local_response_norm
 from kxchange.ops.indexing import gather_nd, one_hot, take, take_along_axis
 from kxchange.ops.joining import concat, pad, repeat, split, stack, tile
@@ -128,9 +131,11 @@ from kxchange.ops.reduction import min_ as min
 from kxchange.ops.reduction import sum_ as sum
 from kxchange.ops.resize import resize
 from kxchange.ops.scattering import scatter, scatter_nd
+from kxchange.ops.signal import fft, ifft, irfft, rfft
 from kxchange.ops.slicing import dynamic_slice, dynamic_update_slice, flip, roll, tril, triu
 from kxchange.ops.slicing import slice_ as slice
 from kxchange.ops.softmax import log_softmax, softmax
+from kxchange.ops.solving import det, inv, slogdet, solve, solve_triangular
 
 __all__ = [
     "abs",
@@ -140,6 +145,7 @@ __all__ = [
     "adaptive_max_pool",
     "add",
     "all",
+    "angle",
     "any",
     "arange",
     "argmax",
@@ -163,9 +169,12 @@ __all__ = [
     "broadcast_to",
     "ceil",
     "celu",
+    "cholesky",
     "clip",
+    "complex",
     "concat",
     "cond",
+    "conj",
     "constant",
     "conv",
     "conv_transpose",
@@ -177,11 +186,13 @@ __all__ = [
     "cumulative_prod",
     "cumulative_sum",
     "depth_to_space",
+    "det",
     "digamma",
     "divide",
     "dropout",
     "dynamic_slice",
     "dynamic_update_slice",
+    "eigh",
     "einsum",
     "elu",
     "embedding",
@@ -193,6 +204,7 @@ __all__ = [
     "expand_dims",
     "expm1",
     "eye",
+    "fft",
     "flip",
     "floor",
     "floor_divide",
@@ -210,7 +222,11 @@ __all__ = [
     "hard_swish",
     "hard_tanh",
     "hypot",
+    "ifft",
+    "imag",
     "instance_norm",
+    "inv",
+    "irfft",
     "isfinite",
     "isinf",
     "isnan",
@@ -254,6 +270,8 @@ __all__ = [
     "pow",
     "prelu",
     "prod",
+    "qr",
+    "real",
     "reciprocal",
     "relu",
     "relu6",
@@ -261,6 +279,7 @@ __all__ = [
     "repeat",
     "reshape",
     "resize",
+    "rfft",
     "rms_norm",
     "rnn",
     "roll",
@@ -279,10 +298,13 @@ __all__ = [
     "sin",
     "sinh",
     "slice",
+    "slogdet",
     "soft_shrink",
     "softmax",
     "softplus",
     "softsign",
+    "solve",
+    "solve_triangular",
     "sort",
     "space_to_depth",
     "split",
@@ -292,6 +314,7 @@ __all__ = [
     "stack",
     "subtract",
     "sum",
+    "svd",
     "take",
     "take_along_axis",
     "tan",

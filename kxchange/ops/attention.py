@@ -126,7 +126,8 @@ def _head_dim(query: TensorType) -> int:
 def _(query: Value, key: Value, value: Value, mask: Value | None, /, *, scale: float | None, is_causal: bool) -> Value:
     factor = 1.0 / math.sqrt(_head_dim(query.type)) if scale is None else float(scale)
     order = (*range(query.ndim - 2), query.ndim - 1, query.ndim - 2)
-    scores = matmul(multiply(query, factor), permute_dims(_per_query_head(key, query), axes=order))
+    scaled = query if factor == 1.0 else multiply(query, factor)
+    scores = matmul(scaled, permute_dims(_per_query_head(key, query), axes=order))
     weights = _weights(_restricted(scores, mask, is_causal), may_be_blocked=mask is not None)
     return matmul(weights, _per_query_head(value, query))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kxchange.dims import DimExpr
 from kxchange.graph import Value
@@ -146,11 +146,9 @@ def reductions() -> list[Composite]:
                 ("add", ("log", total), ("max", "?x", "@axes")),
                 ("add", ("log", ("sum", ("exp", shift), "@axes")), finite),
             ),
-            lambda m: logsumexp(m.value("x"), axis=m.names["@axes"], keepdims=_keeps(m)),
+            lambda m: _reduction(m, logsumexp),
         ),
-        Composite(
-            "mean", (("mean", "?x", "@axes"),), lambda m: mean(m.value("x"), axis=m.names["@axes"], keepdims=_keeps(m))
-        ),
+        Composite("mean", (("mean", "?x", "@axes"),), lambda m: _reduction(m, mean)),
         Composite("var", (derived("var", X, axis=(-1,), keepdims=True, correction=0.0), _corrected_var()), _var),
     ]
 
@@ -162,8 +160,10 @@ def _axis(found: Found) -> int:
     return axes[0]
 
 
-def _keeps(found: Found) -> bool:
-    return len(found.root.shape) == len(found.term("x").shape)
+def _reduction(found: Found, op: Callable[..., Value], **attrs: float) -> Value:
+    """A reduction; its axes stay where the root has as many as the operand."""
+    x, axes = found.reduced("x")
+    return op(x, axis=axes, keepdims=len(found.root.shape) == x.ndim, **attrs)
 
 
 def _corrected_var() -> Pattern:
@@ -178,4 +178,4 @@ def _var(found: Found) -> Value:
     count = product(x.shape[axis] for axis in axes)
     # The number in the graph may be rounded to float32; the proof tells whether this is what was meant.
     correction = 0.0 if isinstance(count, DimExpr) else round(count - 1 / found.number("inverse", 1 / count), 2)
-    return var(found.value("x"), axis=axes, keepdims=_keeps(found), correction=correction)
+    return _reduction(found, var, correction=correction)

@@ -86,6 +86,27 @@ class Found:
             raise Unrealizable(f"axes {axes} have no place in {self.root.shape}.")
         return tuple(sorted(places[axis] for axis in axes))
 
+    def operand(self, name: str) -> tuple[Value, tuple[int, ...]]:
+        """`element` and `axes`, also where the term stands in a view: in the shape of what matched.
+
+        Raises:
+            Unrealizable: It has other sizes.
+        """
+        term = self.term(name)
+        if term.shape == self.shape or self._as_root(term):
+            return self.element(name), self.axes(name)
+        value, places = with_shape(term, self.shape), axis_map(term.shape, self.shape)
+        return value, tuple(sorted(places.get(axis, -1) for axis in self.names["@axes"]))
+
+    def reduced(self, name: str) -> tuple[Value, tuple[int, ...]]:
+        """The value bound to ``?name`` in the shape that the graph has it in, and the axes bound to ``@axes`` there."""
+        term, axes = self.term(name), self.names["@axes"]
+        if term.value is None and term.alternate is not None:
+            places = axis_map(term.shape, term.alternate.shape)
+            if all(axis in places for axis in axes):
+                return term.alternate, tuple(sorted(places[axis] for axis in axes))
+        return realise(term), axes
+
     def _as_root(self, term: Term) -> bool:
         return self._is_view and term.alternate is not None and term.alternate.type == self.root.type
 
@@ -159,6 +180,8 @@ def with_shape(term: Term, shape: tuple[Dim, ...]) -> Value:
     Raises:
         Unrealizable: The term has other sizes.
     """
+    if term.value is None and term.alternate is not None and term.alternate.shape == shape:
+        return term.alternate
     while term.shape != shape and term.head in ("view", "broadcast_to"):
         inner = term.args[0]
         if term.head == "broadcast_to" and [d for d in inner.shape if d != 1] != [d for d in shape if d != 1]:

@@ -25,6 +25,7 @@ from kxchange.graph import Graph, Value, placeholder
 from kxchange.model import Function, Model
 from kxchange.spec import REGISTRY, as_tuple, dims_of
 from kxchange.testing.conformance import AGREEMENT, compare, reference_results, widened
+from kxchange.testing.gauge import same_gauge
 from kxchange.testing.sample import FLOAT, FLOATING, Operand, Sample
 from kxchange.testing.samples import all_samples
 from kxchange.types import DType, TensorType
@@ -148,14 +149,15 @@ def check_backend_case(prepare: Prepare, case: Case) -> None:
     """
     sample, floating = case.sample, case.floating
     model = sample_model(sample, floating, symbolic=case.symbolic)
-    got = list(prepare(model)(sample_inputs(sample, model, floating)).values())
-    own = reference_results(sample, floating)
+    found = list(prepare(model)(sample_inputs(sample, model, floating)).values())
+    got, own = (same_gauge(sample.op, results) for results in (found, reference_results(sample, floating)))
     with np.errstate(all="ignore"):
         if floating is DType.FLOAT64:
             for index, (result, reference) in enumerate(zip(got, own, strict=True)):
                 compare(f"{case} result {index}", [result], [reference], _agreement(reference))
             return
-        for index, (result, reference, truth) in enumerate(zip(got, own, _truth(sample, floating), strict=True)):
+        truths = same_gauge(sample.op, _truth(sample, floating))
+        for index, (result, reference, truth) in enumerate(zip(got, own, truths, strict=True)):
             _compare_narrow(f"{case} result {index}", result, reference, truth, floating)
 
 
@@ -177,15 +179,17 @@ def _truth(sample: Sample, floating: DType) -> tuple[Array, ...]:
 
 
 def _compare_narrow(who: str, got: Array, own: Array, truth: Array, floating: DType) -> None:
-    if not DType.of(own.dtype).is_floating:
+    dtype = DType.of(own.dtype)
+    if not (dtype.is_floating or dtype.is_complex):
         compare(who, [got], [own])
         return
     compare(who, [got], [own], tolerance=np.inf)  # dtype, shape and the places of NaN and infinities
-    finite = np.isfinite(own.astype(np.float64)) & np.isfinite(truth.astype(np.float64))
-    exact = truth.astype(np.float64)[finite]
-    size = float(np.linalg.norm(exact))
-    floor = float(np.linalg.norm(own.astype(np.float64)[finite] - exact)) + _epsilon(floating) * size
-    distance = float(np.linalg.norm(got.astype(np.float64)[finite] - exact))
+    wide = np.complex128 if dtype.is_complex else np.float64
+    found, expected, exact = (array.astype(wide) for array in (got, own, truth))
+    finite = np.isfinite(expected) & np.isfinite(exact)
+    size = float(np.linalg.norm(exact[finite]))
+    floor = float(np.linalg.norm((expected - exact)[finite])) + _epsilon(floating) * size
+    distance = float(np.linalg.norm((found - exact)[finite]))
     if distance > SLACK * floor + AGREEMENT * size:
         raise MismatchError(f"{who}: off by {distance / size if size else distance:.3g}, the reference by {floor:.3g}.")
 

@@ -10,10 +10,11 @@ from kxchange.errors import KxchangeError
 from kxchange.graph import LEAVES, Node
 from kxchange.model import Array, Model
 from kxchange.validation.measure import Distance, distance, is_exact
+from kxchange.validation.noise import perturb
 from kxchange.validation.place import Place, Repro
 from kxchange.validation.probe import lone_inputs, lone_node, read_values
 from kxchange.validation.search import Candidate, Search, describe
-from kxchange.validation.truth import perturb, widen
+from kxchange.validation.truth import widen
 from kxchange.validation.verdict import FLOAT64_LIMIT, RATIO_WRONG
 
 
@@ -86,7 +87,7 @@ def allowances(
     for name, array in truth.items():
         gap, noise = distance(own[name], array), distance(near[name], array)
         native = 0.0 if search.wide else gap.rmse
-        found[name] = max(base * noise.scale, RATIO_WRONG * noise.rmse, RATIO_WRONG * native)
+        found[name] = max(base * noise.scale, RATIO_WRONG * noise.rmse, RATIO_WRONG * native, search.smallest)
     return found
 
 

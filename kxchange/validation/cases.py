@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 
 import numpy as np
 
 from kxchange.dims import evaluate, symbols
-from kxchange.errors import DimError
+from kxchange.errors import DimError, InputError
 from kxchange.model import Array, Function, Model
 from kxchange.types import DType, TensorType
 from kxchange.validation.roles import InputRole, input_roles
@@ -18,6 +21,8 @@ SIZES = (2, 1, 3, 7)
 """Sizes tried for every symbolic dim, within its constraints."""
 SCALES = (1.0, 1e-2, 1e2)
 """Factors on floating inputs: an epsilon shows only at the small one."""
+ON = 0.8
+"""Share of masks and flags that is on."""
 FALLBACK_SIZES = (16, 32, 33, 64, 96, 128, 224)
 """Sizes tried where the small ones leave some inner dim empty."""
 
@@ -56,6 +61,42 @@ def make_cases(model: Model, *, count: int, seed: int, function: str | None = No
         for number, dims in enumerate(assignments)
     ]
     return [*generated, *recorded_cases(model, entry, function)]
+
+
+def given_cases(entry: Function, inputs: Sequence[Mapping[str, Array]]) -> Iterator[Case]:
+    """The caller's own inputs, checked.
+
+    Raises:
+        InputError: a case lacks an input, or one is of another dtype or rank.
+    """
+    for number, case in enumerate(inputs):
+        missing = [name for name in entry.input_names if name not in case]
+        if missing:
+            raise InputError(f"sample {number} has no input {missing[0]!r}; it has {', '.join(case)}.")
+        for name, type in entry.input_types.items():
+            if case[name].dtype != type.dtype.numpy or case[name].ndim != len(type.shape):
+                given = f"{case[name].dtype}{list(case[name].shape)}"
+                raise InputError(f"sample {number} has input {name!r} as {given}, but the model takes {type}.")
+        yield Case(f"given sample {number}", {name: np.asarray(case[name]) for name in entry.input_names}, {})
+
+
+def read_samples(path: str | PathLike[str]) -> list[dict[str, Array]]:
+    """Cases of an `.npz`: entries called as the inputs are one case; ``0/x``, ``1/x`` ... are several.
+
+    Raises:
+        InputError: it is no such archive.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"cannot read samples from {Path(path).name!r}: {error}. Pass an .npz of arrays.") from error
+    cases: dict[str, dict[str, Array]] = {}
+    for name, array in arrays.items():
+        number, slash, rest = name.partition("/")
+        numbered = slash and number.isdecimal()
+        cases.setdefault(number if numbered else "", {})[rest if numbered else name] = array
+    return [cases[key] for key in sorted(cases, key=lambda key: (len(key), key))]
 
 
 def recorded_cases(model: Model, entry: Function, function: str | None) -> Iterator[Case]:
@@ -103,7 +144,7 @@ def candidate_sizes(names: Sequence[str], example: Mapping[str, int]) -> Iterato
 def is_feasible(model: Model, entry: Function, dims: Mapping[str, int]) -> bool:
     """Whether the sizes fit every constraint and leave every tensor of the graph with at least one element."""
     try:
-        if not all(constraint.holds(dims) for constraint in model.constraints):
+        if not all(c.holds(dims) for c in model.constraints if c.symbols <= dims.keys()):
             return False
         types: Iterable[TensorType] = itertools.chain(
             (value.type for value in entry.graph.inputs),
@@ -137,7 +178,9 @@ def draw(role: InputRole, type: TensorType, dims: Mapping[str, int], scale: floa
     shape = tuple(int(evaluate(dim, dims)) for dim in type.shape)
     target = type.dtype.numpy
     if type.dtype is DType.BOOL:
-        return rng.random(shape) < 0.8
+        return rng.random(shape) < ON
+    if role.kind == "flag":
+        return (rng.random(shape) < ON).astype(target)
     if type.dtype.is_integer:
         return rng.integers(role.low, max(role.low + 1, int(evaluate(role.high, dims))), shape).astype(target)
     if type.dtype.is_complex:

@@ -33,6 +33,8 @@ class Job:
         dtype: Floating type of the native profile; empty for the model's own.
         profiles: Which profiles to run.
         weights: Whether to compare the weights too.
+        label: Of the row in the report.
+        environment: Variables of the process.
     """
 
     backend: str
@@ -42,6 +44,8 @@ class Job:
     dtype: str = ""
     profiles: Sequence[str] = PROFILES
     weights: bool = True
+    label: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def write(self, folder: Path) -> None:
         """Store the job in its folder."""

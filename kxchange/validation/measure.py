@@ -101,6 +101,20 @@ def compare_masks(value: Array, truth: Array) -> str:
     return "; ".join(differing)
 
 
+DECADES = range(-18, 1)
+"""Powers of ten that `error_decades` counts in; smaller and larger ones go to the ends."""
+
+
+def error_decades(value: Array, truth: Array) -> list[int]:
+    """How many elements are off by how much: counts per decade of the error in units of the truth's RMS."""
+    a, b = as_float(value), as_float(truth)
+    finite = np.isfinite(a) & np.isfinite(b)
+    errors = np.abs(a[finite] - b[finite]) / (root_mean_square(b[finite]) or 1.0)
+    with np.errstate(divide="ignore"):
+        powers = np.clip(np.floor(np.log10(errors)), DECADES[0], DECADES[-1])
+    return [int(count) for count in np.bincount((powers - DECADES[0]).astype(np.int64), minlength=len(DECADES))]
+
+
 def root_mean_square(array: Array) -> float:
     """Square root of the mean square, scaled against overflow."""
     peak = float(np.max(np.abs(array), initial=0.0))

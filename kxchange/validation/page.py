@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kxchange import __version__
 from kxchange.errors import MissingBackendError, WriteError
+from kxchange.validation.measure import DECADES
 from kxchange.validation.report import Report, Row
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -50,6 +51,9 @@ def render_page(report: Report) -> str:
         decades=[(f"1e{decade}", height(10.0**decade)) for decade in range(LOWEST, HIGHEST + 1, 3)],
         size=(WIDTH, HEIGHT, LEFT, BOTTOM),
         environment=describe_environment(report),
+        bars=[found for number, row in enumerate(report.rows) if (found := make_bars(row, number)) is not None],
+        names=(matrix := make_matrix(report))[0],
+        matrix=matrix[1],
     )
 
 
@@ -77,6 +81,29 @@ def make_curve(row: Row, number: int) -> tuple[str, int, str] | None:
     if not row.depth:
         return None
     return row.backend, number % COLORS, points(row.depth)
+
+
+def make_bars(row: Row, number: int) -> tuple[str, int, list[tuple[float, float, str]]] | None:
+    """Name, colour and bars (place, height, words) of the distribution of a row's errors over all its outputs."""
+    decades = [finding.decades for finding in row.findings.get("accuracy", []) if finding.decades]
+    if not decades:
+        return None
+    counts = [sum(column) for column in zip(*decades, strict=True)]
+    tallest, total = max(counts) or 1, sum(counts) or 1
+    words = [f"{count / total:.1%} of the elements: 1e{power}" for count, power in zip(counts, DECADES, strict=True)]
+    return (
+        row.backend,
+        number % COLORS,
+        [(12.0 * n, 48.0 * count / tallest, words[n]) for n, count in enumerate(counts)],
+    )
+
+
+def make_matrix(report: Report) -> tuple[list[str], dict[tuple[str, str], Row]]:
+    """The backends of round trips, and the row of each way: through the first, then the second."""
+    ways = {tuple(row.backend.removeprefix("through ").split(", then ")): row for row in report.rows}
+    found = {(way[0], way[-1]): row for way, row in ways.items() if report.settings.get("round_trip")}
+    names = list(dict.fromkeys(first for first, _ in found))
+    return names if len(found) > len(names) else [], found
 
 
 def points(errors: Sequence[float]) -> str:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from kxchange.errors import WriteError
 from kxchange.model import Array, Model
 from kxchange.validation.measure import as_float
 
@@ -136,45 +133,3 @@ class Place:
 
     def _other(self, name: str) -> str:
         return f", there {self.other_attributes[name]}" if name in self.other_attributes else ""
-
-
-README = """# One node that is wrong
-
-{place}
-
-`op.kx` is the node by itself, `inputs.npz` its operands, `expected.npz` what the float64 reference gives for them, and
-`found.npz` what came out. `op.kx` carries the same operands as a recorded sample, so that this repeats the finding:
-
-    {command}
-"""
-
-
-def write_repro(place: Place, folder: Path, *, backend: str = "all") -> list[Path]:
-    """Write the node, its tensors and a README into `folder`, which is made if need be.
-
-    Args:
-        place: With its `repro`.
-        folder: Where to; files of the same names are replaced.
-        backend: Named in the command.
-
-    Raises:
-        WriteError: there is nothing to repeat, or the folder cannot be written.
-    """
-    repro = place.repro
-    if repro is None:
-        raise WriteError(f"the node {place.name or place.op!r} cannot be run by itself, so there is no repro to write.")
-    sample = {"function": "main", "inputs": repro.inputs, "outputs": {}}
-    models = {"op.kx": repro.model} | ({"other.kx": repro.other} if repro.other else {})
-    option = "--against other.kx" if repro.other else f"--backends {backend}"
-    arrays = {"inputs.npz": repro.inputs, "expected.npz": repro.expected, "found.npz": repro.found}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, model in models.items():
-            model.replace(samples=[sample]).save(folder / name)
-        for name, content in arrays.items():
-            np.savez(folder / name, **cast("dict[str, Any]", content))
-        (folder / "README.md").write_text(README.format(place=place, command=f"kx validate op.kx {option}"))
-        (folder / "place.json").write_text(json.dumps(place.to_json(), indent=1))
-    except OSError as error:
-        raise WriteError(f"cannot write the repro to {str(folder)!r}: {error.strerror}.") from error
-    return [folder / name for name in (*models, *arrays, "README.md", "place.json")]

@@ -17,7 +17,7 @@ from kxchange.validation.probe import Prepare
 from kxchange.validation.report import Row
 from kxchange.validation.search import Search, parts
 from kxchange.validation.truth import Truth
-from kxchange.validation.verdict import UNIT_ROUNDOFF, Verdict
+from kxchange.validation.verdict import SMALLEST, UNIT_ROUNDOFF, Verdict
 
 DOUBTED = (Verdict.WRONG, Verdict.SUSPECT)
 
@@ -69,11 +69,13 @@ def make_search(truth: Truth, profile: str, number: int, prepare: Prepare, other
     if profile == FLOAT64:
         there = wide if other is None else retype(other, DType.FLOAT64)
         inputs, unit = truth.wide_inputs(case), UNIT_ROUNDOFF[DType.FLOAT64]
+        smallest = SMALLEST[DType.FLOAT64]
     else:
         there = truth.native if other is None else other
-        inputs, unit = truth.native_inputs(case), truth.unit
+        inputs, unit, smallest = truth.native_inputs(case), truth.unit, truth.smallest
     reference = converter("numpy").prepare
-    return Search(wide, there, prepare, reference, inputs, truth.function_name, unit, case.label, same=other is None)
+    name, same = truth.function_name, other is None
+    return Search(wide, there, prepare, reference, inputs, name, unit, case.label, same, smallest)
 
 
 def worst_case(truth: Truth, outputs: Sequence[Mapping[str, Array]]) -> int:

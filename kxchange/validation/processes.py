@@ -17,6 +17,10 @@ from kxchange.validation.job import Job, Result, read_result, write_cases
 
 TIMEOUT = 900.0
 """Seconds after which a worker is given up."""
+MOST_AT_ONCE = 4
+"""Workers side by side, whatever the machine."""
+FRAMEWORK_BYTES, COPIES, MEMORY_SHARE = 2**29, 8, 0.7
+"""What a framework takes, how often a worker holds the weights, and the share of the free memory that workers get."""
 TAIL = 600
 """Characters of a failed worker's last words that go into the report."""
 
@@ -28,29 +32,54 @@ def run_processes(
     pythons: Mapping[str, str] | None = None,
     timeout: float = TIMEOUT,
     progress: Callable[[str], None] | None = None,
+    weights: int = 0,
 ) -> dict[str, Result]:
-    """Run each job in a process of its own, as many at once as there are cores (at most 4).
+    """Run each job in a process of its own, as many at once as cores and free memory allow.
 
     Args:
         jobs: One per backend.
         cases: Inputs per profile.
-        pythons: Interpreter per backend, for environments of their own.
+        pythons: Interpreter per row or backend, for environments of their own.
         timeout: Seconds for one worker.
-        progress: Called with a backend's name when it is done.
+        progress: Called with a row's name when it is done.
+        weights: Bytes of the model's parameters, for what a worker will need.
 
     Returns:
-        Result per backend; a failed process is a result with an error.
+        Result per row; a failed process is a result with an error.
     """
 
     def run(job: Job) -> tuple[str, Result]:
-        python = (pythons or {}).get(job.backend, sys.executable)
+        python = (pythons or {}).get(job.label) or (pythons or {}).get(job.backend, sys.executable)
         result = run_process(job, cases, python, timeout)
         if progress is not None:
-            progress(job.backend)
-        return job.backend, result
+            progress(job.label or job.backend)
+        return job.label or job.backend, result
 
-    with ThreadPoolExecutor(max_workers=max(1, min(4, os.cpu_count() or 1))) as pool:
+    with ThreadPoolExecutor(max_workers=workers_at_once(weights, free_memory())) as pool:
         return dict(pool.map(run, jobs))
+
+
+def workers_at_once(weights: int, free: int | None) -> int:
+    """How many workers may run side by side.
+
+    Args:
+        weights: Bytes of the model's parameters; a worker holds them a few times over, in float64 too.
+        free: Bytes of memory that are free; None where that is not known.
+    """
+    cores = max(1, min(MOST_AT_ONCE, os.cpu_count() or 1))
+    if free is None:
+        return cores
+    return max(1, min(cores, int(free * MEMORY_SHARE) // (FRAMEWORK_BYTES + COPIES * weights)))
+
+
+def free_memory() -> int | None:
+    """Bytes that new processes can have; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0]) * 1024 if found else None
 
 
 def run_process(job: Job, cases: Mapping[str, Sequence[Mapping[str, Array]]], python: str, timeout: float) -> Result:
@@ -63,7 +92,10 @@ def run_process(job: Job, cases: Mapping[str, Sequence[Mapping[str, Array]]], py
         (folder / "counts.json").write_text(json.dumps({profile: len(cases[profile]) for profile in job.profiles}))
         command = [python, "-m", "kxchange.validation.worker", str(folder)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+            environment = {**os.environ, **job.environment}
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=timeout, check=False, env=environment
+            )
         except subprocess.TimeoutExpired:
             return Result(error=f"gave no answer within {timeout:g} s")
         except OSError as error:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from kxchange.converter import Runner
+from kxchange.converter import Runner, Variant
 from kxchange.errors import KxchangeError
 from kxchange.model import Array, Model
 from kxchange.validation.job import NATIVE, Job
@@ -14,21 +14,30 @@ from kxchange.validation.probe import Prepare
 from kxchange.validation.processes import run_process
 
 
-def remote_prepare(backend: str, python: str, timeout: float) -> Prepare:
+def remote_prepare(backend: str, python: str, timeout: float, variant: Variant | None = None) -> Prepare:
     """Like a converter's `prepare`, but every run is a process, so that a crash is an error.
 
     Args:
         backend: Name of the converter.
         python: Interpreter.
         timeout: Seconds for one run.
+        variant: How the backend is run.
     """
+    way = variant or Variant()
 
     def prepare(model: Model) -> Runner:
         def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
             with tempfile.TemporaryDirectory(prefix="kx-probe-") as folder:
                 path = Path(folder) / "model.kx"
                 model.save(path)
-                job = Job(backend, str(path), profiles=(NATIVE,), weights=False)
+                job = Job(
+                    backend,
+                    str(path),
+                    options=way.options,
+                    profiles=(NATIVE,),
+                    weights=False,
+                    environment=way.environment,
+                )
                 result = run_process(job, {NATIVE: [inputs]}, python, timeout)
             outcome = result.outcomes.get(NATIVE)
             if outcome is None or outcome.error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kxchange.errors import MismatchError
+from kxchange.validation.coverage import Coverage
 from kxchange.validation.judge import Finding
 from kxchange.validation.place import Place
 from kxchange.validation.verdict import Verdict, worst
@@ -85,6 +86,8 @@ class Report:
         cases: Labels of the inputs used.
         source: What the source's own error was measured on.
         settings: Seed, counts and dtype, enough to run it again.
+        coverage: What the cases can see, where it was measured.
+        differences: Of structure and weights, where two models are compared.
     """
 
     subject: str
@@ -92,6 +95,8 @@ class Report:
     cases: list[str] = field(default_factory=list[str])
     source: str = "numpy reference"
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
+    coverage: Coverage | None = None
+    differences: list[str] = field(default_factory=list[str])
 
     @property
     def verdicts(self) -> dict[str, Verdict]:
@@ -160,7 +165,13 @@ class Report:
         return {"schema": SCHEMA, **self._head(), "rows": rows}
 
     def _head(self) -> dict[str, Any]:
-        return {"subject": self.subject, "source": self.source, "cases": self.cases, "settings": self.settings}
+        head = {"subject": self.subject, "source": self.source, "cases": self.cases, "settings": self.settings}
+        return head | ({"coverage": self.coverage.to_json()} if self.coverage else {})
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the cases cover, and what they cannot show."""
+        return [line for line in (str(self.coverage), *self.coverage.warnings()) if line] if self.coverage else []
 
     def __str__(self) -> str:
         asked = any(row.gradients for row in self.rows)
@@ -173,7 +184,7 @@ class Report:
         ]
         notes = [f"{row.backend}: {note}" for row in self.rows for note in row.notes]
         places = [f"{row.backend}: {row.place}" for row in self.rows if row.place]
-        return "\n".join([*table, *notes, *places])
+        return "\n".join([*table, *self.remarks, *notes, *places])
 
     __repr__ = __str__
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from kxchange.dims import Dim, dim_min, symbols
 from kxchange.graph import Node, Value
 from kxchange.model import Function, Parameter
+from kxchange.types import DType
 
 LOOKUPS = {"embedding": (1, 0, 0), "take": (1, 0, None), "take_along_axis": (1, 0, None), "gather_nd": (1, 0, 0)}
 """Op -> (operand that holds indices, operand indexed, axis indexed; None: the attribute `axis`)."""
@@ -18,6 +19,8 @@ CARRIERS = frozenset(
     }
 )  # fmt: skip
 """Ops through which an index stays an index."""
+IMAGES, IMAGE_RANK = {DType.UINT8: (0, 256), DType.INT8: (-128, 128)}, 3
+"""Bytes of three axes or more are images, whatever is computed of them."""
 DEFAULT_HIGH = 2
 """Integers that index nothing are most often masks and flags."""
 
@@ -46,6 +49,8 @@ def input_roles(entry: Function, parameters: Mapping[str, Parameter]) -> dict[st
             roles[name] = InputRole(0, 2, "number")
         elif value in limits:
             roles[name] = InputRole(0, limits[value], "index")
+        elif value.type.dtype in IMAGES and len(value.type.shape) >= IMAGE_RANK:
+            roles[name] = InputRole(*IMAGES[value.type.dtype], "number")
         else:
             roles[name] = InputRole(0, DEFAULT_HIGH, "flag")
     return roles

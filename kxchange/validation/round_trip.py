@@ -18,13 +18,21 @@ from kxchange.types import TensorType
 from kxchange.validation.against import validate_against
 from kxchange.validation.cases import make_cases
 from kxchange.validation.report import Report, Row
-from kxchange.validation.validate import CASES, backend_names
+from kxchange.validation.targets import choose_targets
+from kxchange.validation.validate import CASES
 
 SHOWN = 5
 """Differences of the graphs that a row lists."""
 
 
-def round_trip(model: Model, *, backends: str | Sequence[str] = "all", cases: int = CASES, seed: int = 0) -> Report:
+def round_trip(
+    model: Model,
+    *,
+    backends: str | Sequence[str] = "all",
+    cases: int = CASES,
+    seed: int = 0,
+    matrix: bool = False,
+) -> Report:
     """Build the model in each backend, read it back, and ask the three questions of what came back.
 
     A graph may come back with other nodes, which is a note: the behaviour decides. Weights are compared by name.
@@ -34,9 +42,14 @@ def round_trip(model: Model, *, backends: str | Sequence[str] = "all", cases: in
         backends: Which ones; ``"all"`` are those that both build and capture, or both save and load.
         cases: Generated cases for the behaviour.
         seed: Of the cases.
+        matrix: Send what each backend gave back on through every other one, too.
     """
-    names = [name for name in backend_names(backends) if backends != "all" or returns(converter(name))]
-    rows = [trip(model, name, cases, seed) for name in names]
+    chosen = dict.fromkeys(target.backend for target in choose_targets(backends))
+    names = [name for name in chosen if backends != "all" or returns(converter(name))]
+    ways = [(name,) for name in names]
+    ways += [(first, second) for first in names for second in names if matrix and first != second]
+    memory: dict[str, Model | KxchangeError] = {}
+    rows = [trip(model, way, cases, seed, memory) for way in ways]
     labels = [case.label for case in make_cases(model, count=cases, seed=seed)]
     settings: dict[str, Any] = {"cases": cases, "seed": seed, "round_trip": True}
     return Report("round trips", rows, labels, settings=settings)
@@ -48,11 +61,26 @@ def returns(backend: Converter) -> bool:
     return not backend.missing and bool(live or (backend.save_verb and backend.load_verb))
 
 
-def trip(model: Model, name: str, cases: int, seed: int) -> Row:
-    """One backend's row; an error is a note on it."""
-    label = f"through {name}"
+def trip(model: Model, way: Sequence[str], cases: int, seed: int, memory: dict[str, Model | KxchangeError]) -> Row:
+    """The row of one way through backends; an error is a note on it.
+
+    Args:
+        model: What goes out.
+        way: The backends in order.
+        cases: Generated cases.
+        seed: Of the cases.
+        memory: What came back from each first backend, filled as it is needed.
+    """
+    label = f"through {', then '.join(way)}"
     try:
-        back = there_and_back(model, converter(name))
+        first, *rest = way
+        if first not in memory:
+            memory[first] = attempt(model, first)
+        back = memory[first]
+        if isinstance(back, KxchangeError):
+            raise back
+        for name in rest:
+            back = there_and_back(with_names(back, model), converter(name))
         row = validate_against(model, with_names(back, model), cases=cases, seed=seed).rows[0]
     except KxchangeError as error:
         return Row(label, notes=[f"round trip: unverified, {error}"])
@@ -63,6 +91,14 @@ def trip(model: Model, name: str, cases: int, seed: int) -> Row:
     only = [name for name in back.parameters if name not in model.parameters]
     row.notes += [f"weights: {len(only)} more came back: {', '.join(map(repr, only[:3]))}"] * bool(only)
     return row
+
+
+def attempt(model: Model, name: str) -> Model | KxchangeError:
+    """The model as one backend gives it back, or why it does not."""
+    try:
+        return there_and_back(model, converter(name))
+    except KxchangeError as error:
+        return error
 
 
 def with_names(back: Model, model: Model) -> Model:

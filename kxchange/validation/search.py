@@ -14,7 +14,7 @@ from kxchange.types import DType
 from kxchange.validation.measure import Distance, distance, is_exact
 from kxchange.validation.place import Place, Statistics
 from kxchange.validation.probe import Prepare, fetch_values, sizes_of
-from kxchange.validation.verdict import FLOAT64_LIMIT, RATIO_LIMIT, UNIT_ROUNDOFF
+from kxchange.validation.verdict import FLOAT64_LIMIT, RATIO_LIMIT, SMALLEST, UNIT_ROUNDOFF
 
 
 @dataclass(slots=True)
@@ -31,6 +31,7 @@ class Search:
         unit: Unit roundoff of the other run.
         case: Label of the inputs.
         same: Whether both are one model, so that a backend is in question.
+        smallest: Absolute error that underflow explains in the other run.
     """
 
     right: Model
@@ -42,6 +43,7 @@ class Search:
     unit: float = UNIT_ROUNDOFF[DType.FLOAT64]
     case: str = ""
     same: bool = True
+    smallest: float = SMALLEST[DType.FLOAT64]
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -82,9 +84,9 @@ def parts(array: Array, truth: Array, native: Array | None, search: Search) -> b
     if gap.structure or gap.masks or is_exact(truth):
         return bool(gap.structure or gap.masks or gap.mismatches)
     if search.wide or native is None:
-        return gap.relative > max(FLOAT64_LIMIT, search.unit)
+        return gap.relative > max(FLOAT64_LIMIT, search.unit) and gap.rmse > search.smallest
     own = distance(native, truth)
-    return gap.rmse > RATIO_LIMIT * max(own.rmse, search.unit * gap.scale)
+    return gap.rmse > RATIO_LIMIT * max(own.rmse, search.unit * gap.scale, search.smallest)
 
 
 def describe(search: Search, candidate: Candidate) -> Place:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,11 +14,14 @@ from kxchange.passes.retype import retype
 from kxchange.reference import evaluate
 from kxchange.types import DType
 from kxchange.validation.cases import Case
-from kxchange.validation.measure import distance
-from kxchange.validation.verdict import UNIT_ROUNDOFF
+from kxchange.validation.measure import distance, is_exact
+from kxchange.validation.noise import evaluate_noisy
+from kxchange.validation.verdict import SMALLEST, UNIT_ROUNDOFF
 
 DRAWS = 2
 """Perturbations drawn for the intrinsic floor."""
+UNSTABLE, UNSTABLE_DRAWS = 4.0, 8
+"""How many half ULPs, and how often, all is moved to find integers and bools that hang on rounding."""
 SCORE_OPS = {"argmax": 0, "argmin": 0, "argsort": 0, "top_k": 1}
 """Ops whose outputs are positions in a ranking -> which output that is."""
 
@@ -35,6 +38,10 @@ class Truth:
     """What one function of a model should give, case by case.
 
     Attributes:
+        model: In its own dtypes.
+        native: In those that accuracy is judged in.
+        wide: In float64.
+        cases: The inputs.
         outputs: Float64 outputs per case, by output name.
         reference: The NumPy reference in the model's own dtypes, per case.
     """
@@ -44,9 +51,9 @@ class Truth:
         self.native = retype(model, DType(dtype)) if dtype else model
         self.cases = cases
         self.function_name = function
-        self._wide = retype(model, DType.FLOAT64)
-        self.rankings = find_rankings(self._wide.function(function))
-        self.outputs, self.scores = self._run(self._wide, [widen(case.inputs) for case in cases])
+        self.wide = retype(model, DType.FLOAT64)
+        self.rankings = find_rankings(self.wide.function(function))
+        self.outputs, self.scores = self._run(self.wide, [widen(case.inputs) for case in cases])
         self.reference, self.native_scores = self._run(self.native, [self.native_inputs(case) for case in cases])
 
     def native_inputs(self, case: Case) -> dict[str, Array]:
@@ -61,45 +68,77 @@ class Truth:
     @cached_property
     def unit(self) -> float:
         """Unit roundoff of the narrowest floating type among inputs, parameters and outputs."""
+        return max((UNIT_ROUNDOFF[dtype] for dtype in self._floats), default=UNIT_ROUNDOFF[DType.FLOAT64])
+
+    @cached_property
+    def smallest(self) -> float:
+        """Absolute error that underflow explains in the coarsest of these types."""
+        return max((SMALLEST[dtype] for dtype in self._floats), default=SMALLEST[DType.FLOAT64])
+
+    @property
+    def _floats(self) -> set[DType]:
         entry = self.native.function(self.function_name)
         types = [*entry.input_types.values(), *entry.output_types.values()]
         types += [parameter.type for parameter in self.native.parameters.values()]
-        return max(
-            (UNIT_ROUNDOFF[t.dtype] for t in types if t.dtype in UNIT_ROUNDOFF), default=UNIT_ROUNDOFF[DType.FLOAT64]
-        )
+        return {type.dtype for type in types if type.dtype in UNIT_ROUNDOFF}
 
-    def floor(self, number: int) -> dict[str, tuple[float, float]]:
-        """Intrinsic error of case `number` per output: (RMSE, max) when weights and inputs move by half an ULP."""
-        if number not in self._floors:
-            self._floors[number] = self._perturbed(number)
-        return self._floors[number]
+    def floor(self, number: int, *, float64: bool = False) -> dict[str, tuple[float, float]]:
+        """Intrinsic error of case `number` per output: (RMSE, max).
+
+        What comes of moving all by half an ULP: weights, inputs, and what ops between round.
+
+        Args:
+            number: Of the case.
+            float64: Move them by an ULP of float64 instead of half an ULP of the model's own type.
+        """
+        key = (number, 2 * UNIT_ROUNDOFF[DType.FLOAT64] if float64 else self.unit)
+        if key not in self._floors:
+            self._floors[key] = self._perturbed(*key)
+        return self._floors[key]
 
     @cached_property
-    def _floors(self) -> dict[int, dict[str, tuple[float, float]]]:
+    def _floors(self) -> dict[tuple[int, float], dict[str, tuple[float, float]]]:
         return {}
 
-    def _perturbed(self, number: int) -> dict[str, tuple[float, float]]:
+    def _perturbed(self, number: int, unit: float) -> dict[str, tuple[float, float]]:
         truth = self.outputs[number]
         found = dict.fromkeys(truth, (0.0, 0.0))
-        for draw in range(DRAWS):
-            rng = np.random.default_rng([draw, number])
-            inputs = {n: perturb(a, self.unit, rng) for n, a in self.wide_inputs(self.cases[number]).items()}
-            parameters = {name: perturb(self._wide.array(name), self.unit, rng) for name in self._wide.parameters}
-            outputs, _ = self._run(self._wide, [inputs], parameters)
-            for name, array in outputs[0].items():
+        for outputs in self._noisy(number, unit, DRAWS):
+            for name, array in outputs.items():
                 gap = distance(array, truth[name]) if array.dtype.kind == "f" else None
                 if gap is not None and not gap.structure:
                     found[name] = (max(found[name][0], gap.rmse), max(found[name][1], gap.maximum))
         return found
 
+    def drawn(self, number: int, *, float64: bool = False) -> list[dict[str, Array]]:
+        """What integers and bools of case `number` become when all is moved by a few ULP, draw by draw."""
+        key = (number, UNSTABLE * UNIT_ROUNDOFF[DType.FLOAT64] if float64 else UNSTABLE * self.unit)
+        if key not in self._drawn:
+            draws = self._noisy(*key, UNSTABLE_DRAWS)
+            self._drawn[key] = [{n: array for n, array in found.items() if is_exact(array)} for found in draws]
+        return self._drawn[key]
+
+    @cached_property
+    def _drawn(self) -> dict[tuple[int, float], list[dict[str, Array]]]:
+        return {}
+
+    def _noisy(self, number: int, unit: float, draws: int) -> Iterator[dict[str, Array]]:
+        entry = self.wide.function(self.function_name)
+        inputs = self.wide_inputs(self.cases[number])
+        held = {name: self.wide.array(name) for name in self.wide.parameters}
+        for draw in range(draws):
+            rng = np.random.default_rng([draw, number])
+            arrays = evaluate_noisy(entry.graph, [inputs[n] for n in entry.input_names], held, unit, rng)
+            yield dict(zip(entry.output_names, arrays, strict=True))
+
     def _run(
-        self, model: Model, cases: Sequence[Mapping[str, Array]], parameters: Mapping[str, Array] | None = None
+        self, model: Model, cases: Sequence[Mapping[str, Array]]
     ) -> tuple[list[dict[str, Array]], list[dict[str, Array]]]:
         """Outputs, and the scores behind ranking outputs, per case."""
         entry = model.function(self.function_name)
         rankings = find_rankings(entry)
         graph = Graph(entry.graph.inputs, (*entry.graph.outputs, *(r.scores for r in rankings.values())))
-        held = parameters or {name: model.array(name) for name in model.parameters}
+        held = {name: model.array(name) for name in model.parameters}
         outputs: list[dict[str, Array]] = []
         scores: list[dict[str, Array]] = []
         for case in cases:
@@ -133,10 +172,3 @@ def widen_array(array: Array) -> Array:
     if dtype.is_complex:
         return array.astype(np.complex128)
     return array.astype(np.float64) if dtype in UNIT_ROUNDOFF else array
-
-
-def perturb(array: Array, unit: float, rng: np.random.Generator) -> Array:
-    """A float64 array moved by at most half an ULP of the narrower type, in a random direction each."""
-    if array.dtype != np.float64:
-        return array
-    return array * (1.0 + unit * rng.choice([-1.0, 1.0], size=array.shape))

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
-from kxchange.converter import converter, converters
+from kxchange.converter import converter
 from kxchange.errors import InputError, KxchangeError
-from kxchange.hub import load, save
+from kxchange.hub import load
 from kxchange.model import Array, Model
-from kxchange.validation.cases import make_cases
+from kxchange.validation.cases import given_cases, make_cases
+from kxchange.validation.coverage import measure_coverage
 from kxchange.validation.gradients import gradient_cases, judge_gradients
-from kxchange.validation.job import FLOAT64, GRADIENTS, NATIVE, PROFILES, Job, Outcome, Result
+from kxchange.validation.job import FLOAT64, NATIVE, Outcome, Result
 from kxchange.validation.judge import Finding, judge_accuracy, judge_function
 from kxchange.validation.placing import add_depth, add_place
 from kxchange.validation.probe import Prepare
-from kxchange.validation.processes import TIMEOUT, run_processes
-from kxchange.validation.remote import remote_prepare
+from kxchange.validation.processes import TIMEOUT
 from kxchange.validation.report import Report, Row, notes_of
+from kxchange.validation.targets import Runs, choose_targets
 from kxchange.validation.truth import Truth
 from kxchange.validation.verdict import Verdict, worst
-from kxchange.validation.worker import run_job
 
 CASES = 6
 """Generated cases by default: four sizes, three scales."""
@@ -45,6 +42,9 @@ def validate(
     bisect: bool = True,
     gradients: bool = False,
     depth: bool = False,
+    truth: Truth | None = None,
+    inputs: Sequence[Mapping[str, Array]] = (),
+    coverage: bool = True,
 ) -> Report:
     """Prove that a model computes the same on every backend, or show where it does not.
 
@@ -53,7 +53,7 @@ def validate(
 
     Args:
         model: A model or the path of one.
-        backends: ``"all"`` installed ones, or names.
+        backends: ``"all"`` installed ones in all their variants, or names such as ``onnx`` or ``onnx:unoptimized``.
         cases: How many seeded cases to generate; the file's recorded samples come on top.
         seed: The same seed gives the same report.
         dtype: Floating type to judge accuracy in; default the model's own.
@@ -65,24 +65,29 @@ def validate(
         bisect: Find the place of every row that is SUSPECT or WRONG.
         gradients: Compare vector-Jacobian products with fixed cotangents, in float64, on the backends that have them.
         depth: Measure the error of every inner value too, for the plot in the page.
+        truth: Of the same model, cases and dtype, where the caller has computed it already.
+        inputs: Cases of the caller's own, arrays by input name; they come before the generated ones.
+        coverage: Measure which parameters and outputs the cases can show a fault of.
 
     Returns:
         The report; `report.ok`, `report.verdicts`, `report.to_json()`.
     """
     subject = model if isinstance(model, Model) else load(model)
     source = subject.origin
-    truth = Truth(
-        subject, make_cases(subject, count=cases, seed=seed, function=function), function=function, dtype=dtype
-    )
-    names = backend_names(backends)
-    options: dict[str, Any] = {"function": function, "dtype": dtype}
+    given = [*given_cases(subject.function(function), inputs)]
+    made = [] if truth else [*given, *make_cases(subject, count=cases, seed=seed, function=function)]
+    truth = truth or Truth(subject, made, function=function, dtype=dtype)
+    targets = choose_targets(backends, processes=processes)
+    runs = Runs(processes, pythons or {}, timeout, progress)
     products = gradient_cases(truth, seed) if gradients else []
-    results = run_backends(subject, names, truth, options, processes, pythons, timeout, progress, products)
+    results = runs.run(subject, targets, truth, {"function": function, "dtype": dtype}, products)
     own, label = source_outputs(source, subject, truth, function)
-    judged = (judge_backend(name, results[name], truth, own, requested=backends != "all") for name in names)
-    rows = [row for row in judged if row is not None]
-    for row in rows:
-        look_inside(row, results[row.backend], truth, runs(row.backend, processes, pythons, timeout), bisect, depth)
+    rows: list[Row] = []
+    for target in targets:
+        row = judge_backend(target.label, results[target.label], truth, own, requested=backends != "all")
+        if row is not None:
+            look_inside(row, results[target.label], truth, runs.prepare(target), bisect, depth)
+            rows.append(row)
     if source is not None:
         rows.insert(0, judge_source(source, subject, truth, function, own))
     if gradients:
@@ -90,7 +95,8 @@ def validate(
     settings = {"cases": cases, "seed": seed, "dtype": dtype or "native", "function": function or "main"}
     settings |= {"gradients": True} if gradients else {}
     title = str(model) if not isinstance(model, Model) else str(subject.provenance.get("name", "model"))
-    return Report(title, rows, [case.label for case in truth.cases], label, settings)
+    covered = measure_coverage(truth) if coverage else None
+    return Report(title, rows, [case.label for case in truth.cases], label, settings, covered)
 
 
 def look_inside(row: Row, result: Result, truth: Truth, prepare: Prepare, bisect: bool, depth: bool) -> None:
@@ -99,53 +105,6 @@ def look_inside(row: Row, result: Result, truth: Truth, prepare: Prepare, bisect
         add_place(row, result, truth, prepare)
     if depth:
         add_depth(row, truth, prepare)
-
-
-def runs(backend: str, processes: bool, pythons: Mapping[str, str] | None, timeout: float) -> Prepare:
-    """How a backend runs a model: here, or in a process of its own."""
-    if not processes:
-        return converter(backend).prepare
-    return remote_prepare(backend, (pythons or {}).get(backend, sys.executable), timeout)
-
-
-def backend_names(backends: str | Sequence[str]) -> list[str]:
-    """The backends asked for, checked; ``all`` are those that can run models, numpy first."""
-    if isinstance(backends, str):
-        backends = [name.strip() for name in backends.split(",")] if backends != "all" else []
-    if not backends:
-        found = [name for name, record in converters().items() if record.prepare_verb]
-        return sorted(found, key=lambda name: (name != "numpy", name))
-    for name in backends:
-        if not converter(name).prepare_verb:
-            raise InputError(f"{name} cannot run models, so it cannot be validated.")
-    return list(backends)
-
-
-def run_backends(
-    model: Model,
-    names: Sequence[str],
-    truth: Truth,
-    options: Mapping[str, Any],
-    processes: bool,
-    pythons: Mapping[str, str] | None,
-    timeout: float,
-    progress: Callable[[str], None] | None,
-    products: Sequence[Mapping[str, Array]],
-) -> dict[str, Result]:
-    """Every backend's outputs on every case, and its gradients on those of `products`."""
-    inputs: dict[str, Sequence[Mapping[str, Array]]] = {
-        NATIVE: [truth.native_inputs(case) for case in truth.cases],
-        FLOAT64: [truth.wide_inputs(case) for case in truth.cases],
-        GRADIENTS: products,
-    }
-    asked = {name: (*PROFILES, *([GRADIENTS] if products and converter(name).gradients_verb else [])) for name in names}
-    if not processes:
-        return {name: run_job(Job(name, "", **options, profiles=asked[name]), model, inputs) for name in names}
-    with tempfile.TemporaryDirectory(prefix="kx-model-") as folder:
-        path = Path(folder) / "model.kx"
-        save(model.replace(samples=()), path)
-        jobs = [Job(name, str(path), **options, profiles=asked[name]) for name in names]
-        return run_processes(jobs, inputs, pythons=pythons, timeout=timeout, progress=progress)
 
 
 def source_outputs(source: Any, model: Model, truth: Truth, function: str | None) -> tuple[list[dict[str, Array]], str]:

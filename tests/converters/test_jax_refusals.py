@@ -235,6 +235,9 @@ def test_private_names_are_where_they_were() -> None:
 
     from kxchange_jax import private
 
+    with private.mlir_context():
+        assert len(private.ir.Module.parse("module {}").body.operations) == 0
+    assert hasattr(private.dialect, "DotDimensionNumbers") and hasattr(private.dialect, "GatherDimensionNumbers")
     assert callable(core.max_dim) and callable(core.min_dim) and callable(core.dimension_as_value)
     assert callable(source_info_util.user_frames)
     assert callable(special._up_and_broadcast) and callable(linalg._tridiagonal_solve_jax)

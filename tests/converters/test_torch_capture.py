@@ -187,6 +187,80 @@ def test_a_branch_on_size_1_is_excluded_only_where_it_matters() -> None:
     assert not capture(harmless, torch.randn(3, 2)).constraints
 
 
+def test_a_branch_on_size_1_that_shows_only_for_some_values_is_excluded() -> None:
+    """Flags of ones hide that the branch drops them (as in Mamba 2 of transformers)."""
+
+    def function(x: torch.Tensor, flags: torch.Tensor) -> torch.Tensor:
+        return x + 1 if x.shape[1] == 1 else (x + 1) * flags
+
+    dynamic = {"x": ("batch", "seq"), "flags": ("batch", "seq")}
+    for ones in (torch.ones(2, 5, dtype=torch.int64), torch.ones(2, 5, dtype=torch.bool)):
+        model = capture(function, torch.randn(2, 5), ones, dynamic=dynamic)
+        assert [str(c).partition(" (")[0] for c in model.constraints] == ["seq >= 2"]
+
+
+def test_a_branch_that_only_several_sizes_of_1_take_is_excluded() -> None:
+    def function(x: torch.Tensor) -> torch.Tensor:
+        return x * 2 if x.shape[1] == 1 and x.shape[0] == 1 else x
+
+    model = capture(function, torch.randn(3, 5), dynamic={"x": ("batch", "seq")})
+    assert not all(c.holds({"batch": 1, "seq": 1}) for c in model.constraints)
+    assert all(c.holds({"batch": 3, "seq": 2}) for c in model.constraints)
+
+
+def test_probing_a_branch_leaves_the_modules_buffers_alone() -> None:
+    class Counts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            return x * 2 if x.shape[0] == 1 else x
+
+    module = Counts()
+    assert len(capture(module, torch.randn(3, 5)).constraints) == 1
+    assert module.calls == 0
+
+
+def test_a_dim_may_be_a_multiple_of_a_name() -> None:
+    class Halves(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.avg_pool2d(x, 4)
+
+    model = capture(Halves(), torch.randn(2, 3, 8, 12), dynamic={"x": ("batch", None, "4*h", "4*w")})
+    assert str(model.main.graph.inputs[0].type) == "float32[batch, 3, 4*h, 4*w]"
+    assert str(model.main.graph.outputs[0].type) == "float32[batch, 3, h, w]"
+    assert_same(Halves(), model, torch.randn(1, 3, 4, 20))
+    with pytest.raises(CaptureError, match="axis 2 of the example for 'x' is 9"):
+        capture(Halves(), torch.randn(2, 3, 9, 12), dynamic={"x": ("batch", None, "4*h", "4*w")})
+
+
+@pytest.mark.parametrize("form", ["reshape", "expand"])
+def test_a_size_that_the_data_decides_is_a_blocker_with_its_line(form: str) -> None:
+    def function(x: torch.Tensor) -> torch.Tensor:
+        size = x.shape[0] * x.max().long().item()
+        return x.reshape(size, -1) if form == "reshape" else x.reshape(-1, 1).expand(-1, size)
+
+    line = function.__code__.co_firstlineno + 2
+    with pytest.raises((UnsupportedOpError, CaptureError), match=f"test_torch_capture.py:{line}"):
+        capture(function, torch.ones(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("function", "advice"),
+    [
+        (lambda x: x if x.sum() > 0 else -x, r"torch\.where"),
+        (lambda x: torch.from_numpy(x.numpy() * 2), "NumPy cannot be traced"),
+        (lambda x: torch.zeros(int(x[0, 0].item())) + x.sum(), "A size that depends on values"),
+    ],
+)
+def test_what_torch_refuses_has_a_line_and_the_usual_rewrite(function: Any, advice: str) -> None:
+    line = function.__code__.co_firstlineno
+    with pytest.raises(CaptureError, match=f"test_torch_capture.py:{line}: .*{advice}"):
+        capture(function, torch.ones(2, 3))
+
+
 def test_writes_through_views_are_functionalised() -> None:
     class Writes(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -53,11 +53,7 @@ def test_sample(case: Case) -> None:
     check_backend_case(prepare, case)
 
 
-UNORDERED = {"top_k"}
-"""Ops that may break ties as they like: small integers are nothing but ties."""
-
-
-@pytest.mark.parametrize("op", sorted(all_samples().keys() - UNORDERED))
+@pytest.mark.parametrize("op", sorted(all_samples()))
 def test_integer_types(op: str) -> None:
     for case in integer_cases(op):
         if gap(GAPS, case) is None:

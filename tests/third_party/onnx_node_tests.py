@@ -25,7 +25,9 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
-BACKENDS = ("numpy", "torch", "onnx")
+BACKENDS = ("numpy", "torch", "jax", "tensorflow", "onnx")
+RUNTIME = "onnxruntime"
+"""ONNX Runtime on the file as it is, without kxchange: what the row of the backend `onnx` is to be compared with."""
 DEPENDS = re.compile(r"depends on the inputs? ((?:'[^']*'(?:, )?)+)")
 TWO_UNITS = {"float16": 2**-9, "bfloat16": 2**-6}
 """Two units in the last place of the narrow floats: onnx's own runner allows them for bfloat16."""
@@ -99,6 +101,8 @@ def judge(case: Case, backend: str, *, symbolic: bool = False) -> tuple[str, str
     """The outcome of one case and its reason."""
     from kxchange.errors import KxchangeError
 
+    if backend == RUNTIME:
+        return _judge_runtime(case)
     names = [item.name for item in case.model.graph.input]
     outcomes = []
     for inputs, outputs in case.sets:
@@ -112,6 +116,56 @@ def judge(case: Case, backend: str, *, symbolic: bool = False) -> tuple[str, str
             return "wrong", f"{type(error).__name__}: {error}".splitlines()[0][:200]
     worst = next((o for o in outcomes if o[0] == "wrong"), None)
     return worst or next((o for o in outcomes if o[0] == "bound"), ("pass", ""))
+
+
+def _judge_runtime(case: Case) -> tuple[str, str]:
+    """What ONNX Runtime itself makes of the file."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = ort.InferenceSession(case.model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        for inputs, outputs in case.sets:
+            fault = difference(_runtime_outputs(session, inputs), _flat(outputs), case.rtol, case.atol)
+            if fault:
+                return "wrong", fault
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions share no public base class
+        return "refused", str(error).splitlines()[0][:200]
+    return "pass", ""
+
+
+def _runtime_outputs(session: Any, inputs: Sequence[Any]) -> list[Any]:
+    import onnxruntime as ort
+
+    from kxchange.types import DType
+    from kxchange_onnx.session import _array, _is_plain, _ort_value
+
+    wanted = session.get_inputs()
+    feeds = {item.name: value for item, value in zip(wanted, inputs, strict=False) if value is not None}
+    if all(_is_plain(item.type) for item in (*wanted, *session.get_outputs())):
+        return _flat(session.run(None, feeds))
+    dtypes = {
+        name: DType.of(helper_dtype(name)) for name in {item.type[7:-1] for item in session.get_outputs()}
+    }
+    values = {
+        name: value if isinstance(value, ort.OrtValue) else _ort_value(np.asarray(value)) for name, value in feeds.items()
+    }
+    results = session.run_with_ort_values([item.name for item in session.get_outputs()], values)
+    return [_array(value, dtypes[item.type[7:-1]]) for value, item in zip(results, session.get_outputs(), strict=True)]
+
+
+def helper_dtype(name: str) -> Any:
+    """The NumPy type of an element type as ONNX Runtime names it."""
+    import onnx
+
+    wire = {"float": "FLOAT", "double": "DOUBLE"}.get(name, name.upper())
+    return onnx.helper.tensor_dtype_to_np_dtype(getattr(onnx.TensorProto, wire))
+
+
+def _flat(outputs: Sequence[Any]) -> list[Any]:
+    """The tensors of outputs, some of which are sequences."""
+    return [item for output in outputs for item in (output if isinstance(output, list) else [output])]
 
 
 def _attempt(
@@ -132,8 +186,7 @@ def _attempt(
             bound = {**bound, **more}
     inputs = {name: np.asarray(value) for name, value in given.items() if name in model.input_names}
     found = kx.run(model, inputs, backend=backend)
-    wanted = [item for output in outputs for item in (output if isinstance(output, list) else [output])]
-    fault = difference(list(found.values()), wanted, case.rtol, case.atol)
+    fault = difference(list(found.values()), _flat(outputs), case.rtol, case.atol)
     if fault:
         return "wrong", fault
     return ("bound", ", ".join(sorted(bound))) if bound else ("pass", "")

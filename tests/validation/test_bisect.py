@@ -20,8 +20,8 @@ from kxchange.spec import apply_op, keep
 from kxchange.types import DType, TensorType
 from kxchange.validation.against import validate_against
 from kxchange.validation.bisect import find_place
-from kxchange.validation.place import write_repro
 from kxchange.validation.remote import remote_prepare
+from kxchange.validation.repro import write_repro
 from kxchange.validation.search import Search
 
 PREPARE = converter("numpy").prepare
@@ -175,3 +175,33 @@ def test_the_repro_repeats_the_finding(tmp_path):
     assert np.abs(other(**inputs)["y0"] - by_hand).max() > 1e-6
     assert "kx validate op.kx --against other.kx" in (tmp_path / "repro" / "README.md").read_text()
     assert not validate_against(op, other).ok
+
+
+def test_the_script_of_the_repro_runs_without_kxchange(tmp_path):
+    import subprocess
+
+    place = validate_against(network(), defect(network(), "norm_1", epsilon=1e-3)).rows[0].place
+    write_repro(place, tmp_path / "repro")
+    script = (tmp_path / "repro" / "run.py").read_text()
+    assert "import kxchange" not in script
+    command = [sys.executable, "-I", str(tmp_path / "repro" / "run.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "input x0: float64" in done.stdout
+    found, right = (dict(np.load(tmp_path / "repro" / f"{name}.npz")) for name in ("found", "expected"))
+    assert f"largest difference {np.abs(found['y0'] - right['y0']).max():.6g}" in done.stdout
+
+
+@pytest.mark.onnx
+def test_the_repro_of_a_backend_has_its_own_format(tmp_path):
+    import subprocess
+
+    pytest.importorskip("onnxruntime")
+    right, own = retype(network(), DType.FLOAT64), network()
+    inputs = {"x": np.random.default_rng(1).normal(size=(5, 8)).astype(np.float32)}
+    wrong = backend_with("gelu_1", approximate="tanh")
+    place = find_place(Search(right, own, wrong, PREPARE, inputs, unit=2.0**-24))
+    files = write_repro(place, tmp_path / "repro", backend="onnx:unoptimized")
+    assert "op.onnx" in [file.name for file in files]
+    command = [sys.executable, "-I", str(tmp_path / "repro" / "run.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "op.onnx run again" in done.stdout

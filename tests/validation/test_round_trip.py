@@ -7,6 +7,7 @@ import pytest
 
 from kxchange import ops
 from kxchange.dims import symbol
+from kxchange.errors import KxchangeError
 from kxchange.graph import Graph, parameter, placeholder
 from kxchange.model import Function, Model, Parameter
 from kxchange.types import DType, TensorType
@@ -67,3 +68,23 @@ def test_arguments_nest():
         "past": ((2, 3),),
         "d": {"key": 4},
     }
+
+
+def test_the_matrix_goes_on_through_every_second_backend(monkeypatch):
+    """Each backend marks what passes through it; a second one that spoils the weights is found in its rows only."""
+
+    def marked(model, backend):
+        if backend.name == "torch":
+            return model
+        if backend.name == "jax":
+            bias = model.parameters["block.bias"]
+            return model.replace(parameters={**model.parameters, bias.name: bias.replace(data=bias.array + 1)})
+        raise KxchangeError("no way")
+
+    monkeypatch.setattr(trips, "there_and_back", marked)
+    report = round_trip(network(), backends=["torch", "jax", "onnx"], cases=1, matrix=True)
+    verdicts = {row.backend: row.weights for row in report.rows}
+    assert len(verdicts) == 9
+    assert verdicts["through torch"] == "SAME"
+    assert verdicts["through torch, then jax"] == verdicts["through jax, then torch"] == "WRONG"
+    assert verdicts["through onnx, then torch"] == verdicts["through torch, then onnx"] == "UNVERIFIED"

@@ -1,0 +1,1 @@
+"""Hostile files of every format, and the process that opens them."""
