@@ -29,13 +29,12 @@ def command(
 
     from kxchange.errors import InputError
     from kxchange.format.atomic import atomic_write_bytes
-    from kxchange.serving.bench import bench, plot, to_json
-    from kxchange.validation.validate import backend_names
+    from kxchange.serving.bench import bench, chosen_backends, plot, to_json
 
     sizes = [part.strip() for part in batches.split(",")]
     if not all(part.isdigit() and 0 < int(part) <= 65536 for part in sizes):
         raise InputError(f"--batch takes sizes such as 1,8,32, not {batches!r}.")
-    found = bench(Path(source), backend_names(backends), [int(part) for part in sizes], seconds)
+    found = bench(Path(source), chosen_backends(backends), [int(part) for part in sizes], seconds)
     if plot_path:
         atomic_write_bytes(plot_path, plot(found).encode())
     show(as_json, quiet, {"measurements": to_json(found)}, lambda: print_table(found))

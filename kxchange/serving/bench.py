@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kxchange.converter import converter
+from kxchange.converter import converter, converters
 from kxchange.errors import InputError, KxchangeError
 
 PERCENTILES = (50, 90, 99)
@@ -38,6 +38,13 @@ class Measurement:
     milliseconds: dict[str, float] | None = None
     throughput: float = 0.0
     error: str = ""
+
+
+def chosen_backends(text: str) -> list[str]:
+    """The backends of a comma-separated list; of ``all``, those that are installed and can run models."""
+    if text != "all":
+        return [name.strip() for name in text.split(",")]
+    return [name for name, record in converters().items() if record.prepare_verb and not record.missing]
 
 
 def bench(source: Path, backends: Sequence[str], batches: Sequence[int], seconds: float) -> list[Measurement]:

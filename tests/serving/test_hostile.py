@@ -205,6 +205,19 @@ def test_large_integers_arrive_exactly():
     assert from_json(spec, (3,), values).tolist() == values
 
 
+def test_nan_has_no_form_in_json_and_is_not_made_null(server):
+    content, headers = binary(np.full((1, 64), np.nan, np.float32).tobytes())
+    status, _, reply = server.call(URL, content, headers)
+    refused(status, reply, 400)
+    assert b"binary_data" in reply
+    head = content[: -len(RAW)][:-1] + b', "parameters": {"binary_data_output": true}}'
+    status, answer_headers, reply = server.call(
+        URL, head + content[-len(RAW) :], {"Inference-Header-Content-Length": str(len(head))}
+    )
+    assert status == 200, reply
+    assert np.isnan(np.frombuffer(reply[int(answer_headers["inference-header-content-length"]) :], np.float32)).all()
+
+
 def connect(server) -> socket.socket:
     host, port = server.http.split(":")
     return socket.create_connection((host, int(port)), timeout=20)
