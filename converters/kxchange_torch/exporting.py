@@ -118,7 +118,7 @@ def export(
     Raises:
         CaptureError: torch cannot export it; says which line of the user's code, and why.
     """
-    shapes = _nested_shapes(examples, plan)
+    shapes = _nested_shapes(examples, plan) if examples.leaves else None
     conditions = (
         evaluation_mode(module),
         checking_dims(module, plan, examples),

@@ -79,7 +79,7 @@ class Lifter:
         if isinstance(argument, list | tuple):
             return tuple(self.read(item) for item in argument)
         if isinstance(argument, torch.dtype):
-            return CANONICAL.get(argument, argument)
+            return CANONICAL.get(argument) or Absent(f"kxchange has no element type {argument}")
         return argument
 
     def call(self, node: fx.Node) -> Any:
@@ -155,6 +155,8 @@ class Lifter:
 
     def type_of(self, fake: torch.Tensor) -> TensorType:
         """The type of a fake tensor in our names."""
+        if fake.dtype not in CANONICAL:
+            raise CaptureError(f"kxchange has no element type {fake.dtype}.")
         return TensorType(CANONICAL[fake.dtype], tuple(self.dims.dim(size) for size in fake.shape))
 
     def compare(self, fake: Any, result: Any, place: str) -> None:
