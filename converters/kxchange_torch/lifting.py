@@ -89,7 +89,7 @@ class Lifter:
             container = self.read(node.args[0])
             return container if isinstance(container, Absent) else container[node.args[1]]
         name = operator_name(target)
-        if name in CHECKS or (name == "with_effects" and operator_name(node.args[1]) in CHECKS):
+        if name in CHECKS or (name == "with_effects" and str(node.args[1]) in CHECKS):
             return MISSING, None  # the token that orders it, and no result
         entry, in_place = _rule(name)
         source = self.sources.source(node.meta)
