@@ -9,9 +9,11 @@ from kxchange_tensorflow import (
     lift_convolution,
     lift_elementwise,
     lift_reduction,
+    lift_signal,
 )
 from kxchange_tensorflow.lift import LiftTable
 
 lift = LiftTable("tensorflow")
-for _family in (lift_activation, lift_array, lift_control, lift_convolution, lift_elementwise, lift_reduction):
+FAMILIES = (lift_activation, lift_array, lift_control, lift_convolution, lift_elementwise, lift_reduction, lift_signal)
+for _family in FAMILIES:
     lift.include(_family.lift)

@@ -167,9 +167,11 @@ def _(
     grad_y: bool = False,
     Tout: Any = None,  # noqa: N803 - the schema's name
 ) -> Value:
-    if a.dtype.is_complex and (adj_x or adj_y):
-        refuse("it conjugates complex operands")
-    return ops.matmul(turned(a) if adj_x else a, turned(b) if adj_y else b)
+    return ops.matmul(_adjoint(a) if adj_x else a, _adjoint(b) if adj_y else b)
+
+
+def _adjoint(x: Value) -> Value:
+    return ops.conj(turned(x)) if x.dtype.is_complex else turned(x)
 
 
 @lift.rule("Einsum")

@@ -150,7 +150,7 @@ def _outputs(module: nn.Module, examples: Examples) -> Any:
 def _export(
     module: nn.Module, examples: Examples, plan: DimPlan, findings: Findings, compiling: bool
 ) -> torch.export.ExportedProgram:
-    shapes = _nested_shapes(examples, plan)
+    shapes = _nested_shapes(examples, plan) if examples.leaves else None
     conditions = (
         evaluation_mode(module),
         checking_dims(module, plan, examples),

@@ -220,6 +220,9 @@ def _(x: Value, axis: int, places: Value, updates: Value) -> Value:
 
 @lift.rule("aten.index_reduce.default")
 def _(x: Value, axis: int, index: Value, source: Value, reduce: str, include_self: bool) -> Value:
+    if x.ndim == 0:
+        whole = scatter_reduce(reshape(x, (1,)), 0, reshape(index, (-1,)), reshape(source, (-1,)), reduce, include_self)
+        return reshape(whole, ())
     return scatter_reduce(x, axis, _rows(index, source, axis), source, reduce, include_self)
 
 
@@ -249,7 +252,10 @@ def _neutral(reduce: str, dtype: DType) -> Any:
     sign = -1 if reduce == "amax" else 1
     if dtype.is_floating:
         return sign * float("inf")
-    return refuse(f"scatter_reduce with {reduce} of integers without the old elements")
+    if dtype.is_bool:
+        return reduce == "amin"
+    low = -(1 << (dtype.bits - 1)) if dtype.is_signed else 0
+    return low if reduce == "amax" else low + (1 << dtype.bits) - 1
 
 
 def _rows(index: Value, like: Value, axis: int) -> Value:
@@ -263,8 +269,9 @@ def _rows(index: Value, like: Value, axis: int) -> Value:
 def _(x: Value, axis: int, index: Value, source: Value, alpha: Any) -> Value:
     source = scaled(source, alpha)
     if x.ndim == 0:
-        return ops.add(x, reshape(source, ()))
-    return ops.scatter(x, _rows(index, source, axis), source, axis=axis, reduction="add")
+        source = reshape(source, ())
+        return ops.logical_or(x, source) if x.dtype.is_bool else ops.add(x, source)
+    return scatter(x, axis, _rows(index, source, axis), source, "add")
 
 
 @lift.rule("aten.index_copy.default")

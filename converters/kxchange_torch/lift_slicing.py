@@ -204,8 +204,15 @@ def pad(x: Value, amounts: Sequence[Dim], mode: str, value: Any) -> Value:
     kept = tuple((_not_cut(before), _not_cut(after)) for before, after in padding)
     if isinstance(value, Number):
         return refuse("the padding value depends on data")
+    if mode == "circular":  # what is cut off does not come back on the other side
+        x, padding = _cut_off(x, padding), list(kept)
     if any(pair != (0, 0) for pair in kept):
         x = ops.pad(x, padding=kept, mode=PAD_MODES[mode], value=as_number(value or 0.0, x.dtype))
+    return _cut_off(x, padding)
+
+
+def _cut_off(x: Value, padding: Sequence[tuple[Dim, Dim]]) -> Value:
+    """What the negative amounts leave."""
     for axis, (before, after) in enumerate(padding):
         low = -before if isinstance(before, int) and before < 0 else 0
         high = -after if isinstance(after, int) and after < 0 else 0

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from kxchange import ops
 from kxchange.graph import Value
-from kxchange_torch.lift import Absent, lift
+from kxchange_torch.lift import Absent, lift, refuse
 from kxchange_torch.lift_complex import adjoint
 from kxchange_torch.lift_manipulation import swap
+from kxchange_torch.lift_promotion import cast
 
 INFO = Absent("it reads the error codes of a factorization, which only LAPACK gives; read the result instead")
 FACTORS = Absent("it reads the packed factors of another operator; factorize with torch.linalg.qr, cholesky or svd")
+
+UNROLLED = 64
+"""Reflections up to which a product is written out."""
 
 
 @lift.rule("aten.linalg_cholesky.default", "aten.cholesky.default")
@@ -135,3 +141,57 @@ def _(x: Value) -> Value:
 def _(x: Value, uplo: str, compute_v: bool) -> Any:
     values, vectors = ops.eigh(x, upper=uplo.upper() == "U")
     return values, vectors if compute_v else FACTORS
+
+
+@lift.rule("aten.linalg_pinv.atol_rtol_tensor", "aten.linalg_pinv.atol_rtol_float")
+def _(x: Value, atol: Any, rtol: Any, hermitian: bool) -> Value:
+    """From singular values, those below the tolerance taken as 0; of a Hermitian matrix the lower triangle is read."""
+    if hermitian:
+        lower = ops.tril(x, k=0)
+        x = ops.add(lower, adjoint(ops.tril(x, k=-1)))
+    u, s, vh = ops.svd(x, full_matrices=False)
+    largest = ops.max(s, axis=(-1,), keepdims=True)
+    limit = _tolerance(x, largest, atol, rtol)
+    inverted = ops.where(ops.greater(s, limit), ops.reciprocal(s), 0.0)
+    scaled = ops.multiply(adjoint(vh), cast(ops.expand_dims(inverted, axis=(s.ndim - 1,)), x.dtype))
+    return ops.matmul(scaled, adjoint(u))
+
+
+def _tolerance(x: Value, largest: Value, atol: Any, rtol: Any) -> Any:
+    """``max(atol, rtol * largest)``; `rtol` is by default the machine's times the larger size where atol is 0."""
+    if rtol is None:
+        rows, columns = x.shape[-2:]
+        if atol is not None and not (isinstance(atol, float) and atol == 0):
+            relative: Any = 0.0 if isinstance(atol, float) else refuse("a tolerance that is a tensor, without another")
+        elif isinstance(rows, int) and isinstance(columns, int):
+            relative = max(rows, columns) * float(np.finfo(x.dtype.real.numpy).eps)
+        else:
+            refuse("a default tolerance of symbolic sizes; pass rtol")
+    else:
+        relative = _beside(rtol, largest)
+    limit = ops.multiply(largest, relative)
+    return limit if atol is None else ops.maximum(limit, _beside(atol, largest))
+
+
+def _beside(tolerance: Any, largest: Value) -> Any:
+    """A tolerance per matrix, with the axis of the singular values."""
+    if not isinstance(tolerance, Value):
+        return tolerance
+    return ops.expand_dims(cast(tolerance, largest.dtype), axis=(tolerance.ndim,))
+
+
+@lift.rule("aten.linalg_householder_product.default", "aten.orgqr.default")
+def _(x: Value, tau: Value) -> Value:
+    """The first columns of the product of the reflections ``1 - tau * v @ conj(v).T``, from the last to the first."""
+    rows, columns, count = x.shape[-2], x.shape[-1], tau.shape[-1]
+    if not isinstance(count, int) or count > UNROLLED:
+        return refuse(f"a product of {count} reflections; at most {UNROLLED} are written out")
+    unit = ops.eye(rows=rows, columns=columns, dtype=x.dtype)
+    product = ops.broadcast_to(unit, shape=x.shape)
+    below = ops.add(ops.tril(x, k=-1), ops.eye(rows=rows, columns=columns, dtype=x.dtype))
+    for index in range(count - 1, -1, -1):
+        vector = ops.slice(below, starts=(index,), stops=(index + 1,), steps=(1,), axes=(x.ndim - 1,))
+        factor = ops.slice(tau, starts=(index,), stops=(index + 1,), steps=(1,), axes=(tau.ndim - 1,))
+        change = ops.matmul(vector, ops.matmul(adjoint(vector), product))
+        product = ops.subtract(product, ops.multiply(ops.expand_dims(factor, axis=(tau.ndim,)), change))
+    return product

@@ -84,7 +84,7 @@ class Lifter:
         if isinstance(argument, list | tuple):
             return tuple(self.read(item) for item in argument)
         if isinstance(argument, torch.dtype):
-            return CANONICAL.get(argument, argument)
+            return CANONICAL.get(argument) or Absent(f"kxchange has no element type {argument}")
         return argument
 
     def call(self, node: fx.Node) -> Any:
@@ -94,7 +94,7 @@ class Lifter:
             container = self.read(node.args[0])
             return container if isinstance(container, Absent) else container[node.args[1]]
         name = operator_name(target)
-        if name in CHECKS or (name == "with_effects" and operator_name(node.args[1]) in CHECKS):
+        if name in CHECKS or (name == "with_effects" and str(node.args[1]) in CHECKS):
             return MISSING, None  # the token that orders it, and no result
         entry, in_place = _rule(name)
         source = self.sources.source(node.meta)
@@ -160,6 +160,8 @@ class Lifter:
 
     def type_of(self, fake: torch.Tensor) -> TensorType:
         """The type of a fake tensor in our names."""
+        if fake.dtype not in CANONICAL:
+            raise CaptureError(f"kxchange has no element type {fake.dtype}.")
         return TensorType(CANONICAL[fake.dtype], tuple(self.dims.dim(size) for size in fake.shape))
 
     def compare(self, fake: Any, result: Any, place: str) -> None:
