@@ -38,7 +38,8 @@ def sliced(
     """X cut by Python's rules on the given axes, the leading ones where none are given."""
     positions = normalize_axes(range(len(starts)) if axes is None else axes, x.ndim)
     strides = steps or (1,) * len(starts)
-    if all(_is_reversal(x.shape[a], *cut) for a, *cut in zip(positions, starts, ends, strides, strict=True)):
+    cuts = zip(positions, starts, ends, strides, strict=True)
+    if all(_is_reversal(x.shape[axis], start, end, step) for axis, start, end, step in cuts):
         return ops.flip(x, axis=tuple(sorted(positions))) if positions else x
     limits: list[Any] = [None] * x.ndim
     for axis, start, end, step in zip(positions, starts, ends, strides, strict=True):

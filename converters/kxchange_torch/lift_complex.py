@@ -75,7 +75,9 @@ def _(x: Value) -> Value:
     if x.dtype.is_complex:
         return ops.angle(x)
     x = to_float(x)
-    return ops.where(ops.isnan(x), x, ops.where(ops.less(x, 0.0), ops.full(shape=(), value=math.pi, dtype=x.dtype), 0.0))
+    return ops.where(
+        ops.isnan(x), x, ops.where(ops.less(x, 0.0), ops.full(shape=(), value=math.pi, dtype=x.dtype), 0.0)
+    )
 
 
 @lift.rule("aten.isreal.default")
