@@ -68,7 +68,9 @@ async def gather(message: Mapping[str, Any], receive: Receive, limits: Limits) -
 
 async def discard(headers: Mapping[bytes, bytes], receive: Receive, limits: Limits) -> None:
     """Read and forget the rest of a body that was refused, so that its sender gets to read why; within bounds."""
-    if int(headers.get(b"content-length", b"0")) > LINGER * limits.body or b"expect" in headers:
+    stated = int(headers.get(b"content-length", b"0"))
+    # At most the limit: it has been read already, and nothing more will come.
+    if not limits.body < stated <= LINGER * limits.body or b"expect" in headers:
         return
 
     async def rest() -> None:
