@@ -14,6 +14,5 @@ from kxchange_jax import (
     lift_scatter,  # noqa: F401
     lift_selection,  # noqa: F401
     lift_shape,  # noqa: F401
-    lift_signal,  # noqa: F401
     lift_window,  # noqa: F401
 )

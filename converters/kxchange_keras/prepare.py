@@ -12,6 +12,7 @@ from kxchange.converter import Runner
 from kxchange.errors import InputError, KxchangeError
 from kxchange.inputs import InputBinder
 from kxchange.model import Array, Model
+from kxchange.types import DType
 from kxchange_keras.build import build_parts
 from kxchange_keras.wide import sixty_four_bits
 
@@ -24,7 +25,11 @@ def prepare(model: Model, *, function: str | None = None) -> Runner:
     Args:
         model: What to run.
         function: Which entry point; by default the main one.
+
+    Raises:
+        InputError: The backend would compute less exactly than the types say.
     """
+    require_double_products(model, function)
     with sixty_four_bits():
         built = build_parts(model, function=function, check=False)
     bind = InputBinder(model, function)
@@ -46,3 +51,23 @@ def prepare(model: Model, *, function: str | None = None) -> Runner:
         return outputs
 
     return run
+
+
+def require_double_products(model: Model, function: str | None) -> None:
+    """Refuse what Keras on torch computes in float32 although it is float64: products of matrices.
+
+    Raises:
+        InputError: The function has one.
+    """
+    if keras.backend.backend() != "torch":
+        return
+    nodes = model.function(function).graph.nodes()
+    found = next((n for n in nodes if n.op in PRODUCTS and n.types[0].dtype is DType.FLOAT64), None)
+    if found is not None:
+        raise InputError(
+            f"keras computes the float64 {found.op} {found.name!r} in float32 on torch. Use another backend."
+        )
+
+
+PRODUCTS = frozenset({"matmul", "linear", "einsum", "scaled_dot_product_attention", "lstm", "gru", "rnn"})
+"""Ops that become matrix products."""

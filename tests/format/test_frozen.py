@@ -15,8 +15,8 @@ from kxchange.format.model_file import identify
 
 FROZEN = Path(__file__).parents[1] / "data" / "kx1"
 FOLDERS = sorted(path.parent for path in FROZEN.glob("*/id.txt"))
-# 4-bit integers are parameters there, which these backends do not have and may refuse by name.
-REFUSED = {("dtypes", "tensorflow"), ("dtypes", "torch")}
+# What these backends do not have, and may refuse by name: 4-bit integers as parameters; loops and branches.
+REFUSED = {("dtypes", "tensorflow"), ("dtypes", "torch"), ("control_flow", "keras")}
 
 
 def model_of(folder: Path) -> Path:
