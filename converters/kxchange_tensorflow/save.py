@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from pathlib import Path
 
 import tensorflow as tf
 
 from kxchange.errors import WriteError
+from kxchange.format.atomic import move_into_place, temporary_name
 from kxchange.model import Model
 from kxchange_tensorflow import tflite_save
 from kxchange_tensorflow.build import build
@@ -47,10 +47,10 @@ def save(model: Model, path: Path, *, function: str | None = None) -> list[Path]
     if not path.parent.is_dir():
         raise WriteError(f"Cannot write {path.name}: the folder {path.parent.name!r} does not exist.")
     built = build(model, function=function)
-    fresh = path.with_name(f".kx-{secrets.token_hex(8)}.tmp")
+    fresh = temporary_name(path.parent)
     try:
         _write(built, fresh, model)
-        _replace(fresh, path)
+        move_into_place(fresh, path)
     except OSError as error:
         raise WriteError(f"Cannot write {path.name}: {error.strerror or error}.") from error
     finally:
@@ -79,18 +79,3 @@ def _sync(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _replace(fresh: Path, path: Path) -> None:
-    """Put the folder in its place; the one before is deleted when the new one stands."""
-    previous = path.with_name(f".kx-{secrets.token_hex(8)}.tmp") if path.exists() else None
-    if previous is not None:
-        os.rename(path, previous)
-    try:
-        os.rename(fresh, path)
-    except OSError:
-        if previous is not None:
-            os.rename(previous, path)
-        raise
-    if previous is not None:
-        shutil.rmtree(previous, ignore_errors=True)

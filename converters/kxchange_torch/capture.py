@@ -16,7 +16,7 @@ from torch.export import ExportedProgram
 
 from kxchange.errors import CaptureError, KxchangeWarning
 from kxchange.model import Model
-from kxchange.passes.native_parameters import restored_parameters
+from kxchange.passes.native_parameters import Layout, restored_parameters
 from kxchange_torch.boundary_in import unsafe_sizes
 from kxchange_torch.containers_in import require_no_baked_sizes
 from kxchange_torch.dims_in import DimPlan, enlarge, plan_dims
@@ -93,7 +93,7 @@ def capture(
         lift = _with_whole_loops(lifted) or lift
     model = lift.model(_describe(source))
     model.constraints += tuple(unsafe_sizes(model, module, examples, plan, lift.guards))
-    if isinstance(module, BuiltModule) and any(name != layout.name for name, layout in module.kx_layouts.items()):
+    if isinstance(module, BuiltModule) and any(layout != Layout(name) for name, layout in module.kx_layouts.items()):
         model = restored_parameters(model, module.kx_layouts)
     model.origin = Origin(module, examples)
     return model

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from corpus import corpus
+from protobuf_fields import attr, block, whole
 
 from kxchange.errors import FormatError, KxchangeError, LimitError, UnsupportedOpError
 from kxchange_tensorflow.bundle import Bundle
@@ -20,28 +21,6 @@ from kxchange_tensorflow.load import load
 from kxchange_tensorflow.snappy import unpack
 from kxchange_tensorflow.sniff import sniff
 from kxchange_tensorflow.wire import Message
-
-
-def varint(number: int) -> bytes:
-    written = bytearray()
-    while number > 127:
-        written.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*written, number])
-
-
-def block(number: int, payload: bytes | str) -> bytes:
-    """A field of bytes."""
-    data = payload.encode() if isinstance(payload, str) else payload
-    return varint(number << 3 | 2) + varint(len(data)) + data
-
-
-def whole(number: int, value: int) -> bytes:
-    return varint(number << 3) + varint(value)
-
-
-def attr(name: str, value: bytes) -> bytes:
-    return block(5, block(1, name) + block(2, value))
 
 
 def node(name: str, op: str, *inputs: str, attrs: bytes = b"") -> bytes:

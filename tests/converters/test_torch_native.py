@@ -161,3 +161,13 @@ def test_a_name_that_is_taken_stays() -> None:
         provenance={"format": "keras"},
     )
     assert len(build(model).state_dict()) == 2
+
+
+def test_a_name_without_a_path_comes_back_in_its_layout() -> None:
+    x = placeholder("x", TensorType.parse("float32[batch, 3]"))
+    kernel = ops.permute_dims(parameter("kernel", TensorType.parse("float32[3, 2]")), axes=(1, 0))
+    array = np.arange(6, dtype=np.float32).reshape(3, 2)
+    function = Function(Graph((x,), (ops.linear(x, kernel),)), ("y",))
+    net = build(Model({"main": function}, [Parameter("kernel", array)], provenance={"format": "keras"}))
+    assert tuple(net.get_parameter("kernel").shape) == (2, 3)
+    assert np.array_equal(capture(net, x=torch.randn(4, 3)).array("kernel"), array)

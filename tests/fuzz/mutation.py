@@ -7,6 +7,8 @@ import random
 import struct
 from typing import Any
 
+from protobuf_fields import varint
+
 NUMBERS = (
     *(0, 1, 2, 3, 7, 8, 63, 64, 127, 128, 255, 256, 4095, 4096, 65535, 65536),
     *(2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**47, 2**48, 2**53, 2**62, 2**63 - 1, 2**63, 2**64 - 1, 2**64),
@@ -63,15 +65,6 @@ def mutate_bytes(data: bytes, rng: random.Random, limit: int | None = None) -> b
                 word = int.from_bytes(found[place : place + width], "little") + rng.choice((-8, -4, -1, 1, 4, 8))
                 found[place : place + width] = (word % 2 ** (8 * width)).to_bytes(width, "little")
     return bytes(found)
-
-
-def varint(number: int) -> bytes:
-    """A number as protobuf writes it."""
-    written = bytearray()
-    while number > 127:
-        written.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*written, number])
 
 
 def mutate_json(tree: Any, rng: random.Random) -> Any:

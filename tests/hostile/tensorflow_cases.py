@@ -6,29 +6,9 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from protobuf_fields import attr, block, varint, whole
+
 from hostile.hostile_table import SAFE, Group
-
-
-def varint(number: int) -> bytes:
-    written = bytearray()
-    while number > 127:
-        written.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*written, number])
-
-
-def block(number: int, payload: bytes | str) -> bytes:
-    """A field of bytes."""
-    data = payload.encode() if isinstance(payload, str) else payload
-    return varint(number << 3 | 2) + varint(len(data)) + data
-
-
-def whole(number: int, value: int) -> bytes:
-    return varint(number << 3) + varint(value)
-
-
-def attr(name: str, value: bytes) -> bytes:
-    return block(5, block(1, name) + block(2, value))
 
 
 def bare(name: str, op: str, *inputs: str, attrs: bytes = b"") -> bytes:
