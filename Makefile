@@ -1,7 +1,7 @@
 # Every target works from a fresh clone: it makes a private .venv with the pinned versions first, once.
 PYTHON    ?= $(shell for p in python3.11 python3 python; do \
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' >/dev/null 2>&1 && echo "$$p" && break; done)
-EXTRAS    ?= torch,onnx,jax,tensorflow,keras,report,serve,dev
+EXTRAS    ?= torch,onnx,jax,tensorflow,keras,report,serve,sign,dev
 PIP_FLAGS ?=
 ARGS      ?=
 SECONDS   ?= 60
@@ -11,7 +11,7 @@ STAMP  := .venv/installed
 PYTEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 2
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-slow demo lint format conformance bench docs fuzz constraints clean
+.PHONY: help test test-slow demo lint format conformance bench docs site fuzz constraints clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -49,6 +49,10 @@ bench: $(STAMP)  ## conversion time, memory, file size, latency
 
 docs: $(STAMP)  ## regenerate the generated tables
 	@$(BIN)/python docs/generate.py $(ARGS)
+
+site: $(STAMP)  ## build the documentation as a site in build/site
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e ".[docs]"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS)
 
 fuzz: $(STAMP)  ## damaged files against every reader, SECONDS for each (ARGS="--target onnx")
 	@$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS) $(ARGS)

@@ -81,7 +81,7 @@ def measure(step: str, source: Path) -> dict[str, Any]:
     body = WATCH.format(body=STEPS[step])
     done = subprocess.run([sys.executable, "-c", body, str(source), str(source.parent)], capture_output=True, text=True)
     if done.returncode:
-        return {"failed": done.stderr.strip().splitlines()[-1][:300]}
+        return {"failed": (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1][:300]}
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -57,21 +57,32 @@ def check_model(model: Model, target: str) -> Check:
     """
     check = Check(target)
     supports: Supports = always if target == "kx" else converter(target).verb("supports_verb")
+    made = Counter[str]()
     for name, function in model.functions.items():
         try:
-            legalize(function.graph, supports, target)
+            made.update(node.op for node in all_nodes(legalized(function.graph, supports, target)))
         except UnsupportedOpError as error:
             check.blockers += error.blockers
         decomposed = Counter(node.op for node in all_nodes(function.graph) if not supports(node))
         blocked = {blocker.op for blocker in check.blockers}
         for op, count in decomposed.items():
-            if op not in blocked:
+            if op not in blocked and op not in made:
                 check.decomposed[op] = check.decomposed.get(op, 0) + count
         note_warnings(check, function.graph)
         found = {f"{constraint} (on {node.where})" for node, constraint in function.node_constraints()}
         check.constraints += sorted(f"{text} in {name!r}" if len(model.functions) > 1 else text for text in found)
     check.constraints += [str(constraint) for constraint in model.constraints]
     return check
+
+
+def legalized(graph: Graph, supports: Supports, target: str) -> Graph:
+    """What the target would make of a graph.
+
+    Raises:
+        UnsupportedOpError: It lacks ops; all of them are listed.
+    """
+    own = target != "kx" and converter(target).legalize_verb
+    return converter(target).verb("legalize_verb")(graph) if own else legalize(graph, supports, target)
 
 
 def note_warnings(check: Check, graph: Graph) -> None:

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from kxchange.collector import rare_collection
 from kxchange.errors import MissingBackendError, UnknownConverterError
 
 GROUP = "kxchange.converters"
@@ -69,6 +70,8 @@ class Converter:
             gradients``, all by name: vector-Jacobian products of the outputs in `cotangents` for every floating input
             (``input NAME``) and every trained tensor (``parameter NAME``).
         supports_verb: ``(node) -> bool``: whether the lowering table takes a node natively.
+        legalize_verb: ``(graph) -> graph``: what `build` makes of a graph before it applies its rules, where that is
+            more than `legalize`: another layout, for example. Raises what `build` would refuse.
         run_file_verb: ``(path, model, *, function=None) -> Runner``: a file that `save` wrote, opened by the backend's
             own loader; `model` is only asked for the names and order of inputs and outputs.
         variants: Ways to run it that a validation tells apart; the first is meant by the backend's bare name.
@@ -94,6 +97,7 @@ class Converter:
     tensor_verb: str = ""
     gradients_verb: str = ""
     supports_verb: str = ""
+    legalize_verb: str = ""
     run_file_verb: str = ""
     variants: tuple[Variant, ...] = (Variant(),)
     forms: tuple[Converter, ...] = ()
@@ -146,22 +150,24 @@ class Converter:
         """Read a model file of one of the converter's formats."""
         from kxchange.graph import emitting
 
-        with emitting():
+        with emitting(), rare_collection():
             return self.verb("load_verb")(path, **options)
 
     def save(self, model: Any, path: Path, **options: Any) -> list[Path]:
         """Write a model file; returns what was written."""
-        return self.verb("save_verb")(model, path, **options)
+        with rare_collection():
+            return self.verb("save_verb")(model, path, **options)
 
     def build(self, model: Any, **options: Any) -> Any:
         """Make a live object of the backend."""
-        return self.verb("build_verb")(model, **options)
+        with rare_collection():
+            return self.verb("build_verb")(model, **options)
 
     def capture(self, source: Any, *args: Any, **options: Any) -> Any:
         """Lift a live object of the backend."""
         from kxchange.graph import emitting
 
-        with emitting():
+        with emitting(), rare_collection():
             return self.verb("capture_verb")(source, *args, **options)
 
     def prepare(self, model: Any, **options: Any) -> Runner:
@@ -225,6 +231,6 @@ def converter(name: str) -> Converter:
     forms = {form.name: form for owner in installed.values() for form in owner.forms}
     if name in forms:
         return forms[name]
-    near = difflib.get_close_matches(name, installed, n=1)
+    near = difflib.get_close_matches(name, [*installed, *forms, "kx"], n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise UnknownConverterError(f"unknown converter {name!r}; installed: {', '.join(installed)}.{hint}")

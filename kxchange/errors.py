@@ -37,6 +37,10 @@ class LimitError(FormatError):
     """A file or a result beyond a stated size limit."""
 
 
+class SignatureError(KxchangeError):
+    """A model that its signature does not prove, or that has none."""
+
+
 class WriteError(KxchangeError):
     """A file that could not be written; the previous one is intact."""
 

@@ -56,6 +56,8 @@ class Node:
     @property
     def outputs(self) -> tuple[Value, ...]:
         """One value per output."""
+        if len(self.types) == 1:
+            return (Value(self),)
         return tuple(Value(self, index) for index in range(len(self.types)))
 
     @property
@@ -102,7 +104,7 @@ class Value:
         return isinstance(other, Value) and other.node is self.node and other.index == self.index
 
     def __hash__(self) -> int:
-        return hash((id(self.node), self.index))
+        return (id(self.node) >> 4) + self.index
 
     def __repr__(self) -> str:
         return f"Value({self.node!r}, {self.index})"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from kxchange.collector import rare_collection
 from kxchange.converter import Converter, converter, converters
 from kxchange.errors import (
     CaptureError,
@@ -46,7 +48,8 @@ def load(path: str | PathLike[str], **options: Any) -> Model:
         if reader is None:
             from kxchange.format.model_file import load_model
 
-            return load_model(path, **options)
+            with rare_collection():
+                return load_model(path, **options)
         return reader.load(path, **options)
 
 
@@ -173,9 +176,11 @@ def saver(path: Path, to: str | None) -> Converter:
         if path.suffix and path.suffix in candidate.suffixes:
             return candidate
     known = sorted({suffix for c in converters().values() for suffix in c.suffixes} | {".kx"})
+    near = difflib.get_close_matches(path.suffix, known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
     raise UnknownFormatError(
         f"no installed converter writes {path.suffix or 'a folder'!r} ({str(path)!r}). "
-        f"Use one of {', '.join(known)}, or say which backend with --to."
+        f"Use one of {', '.join(known)}, or say which backend with --to.{hint}"
     )
 
 

@@ -35,9 +35,10 @@ class Knowledge:
         read: Names of the small parameters whose content was looked at.
     """
 
-    def __init__(self, array: Callable[[str], Array]) -> None:
+    def __init__(self, array: Callable[[str], Array], *, keep: bool = False) -> None:
         self.read: set[str] = set()
         self._array = array
+        self._keep = keep
         self._known: dict[Node, tuple[Array | None, ...]] = {}
         self._weighted: set[Node] = set()
 
@@ -50,7 +51,7 @@ class Knowledge:
         return self._known[value.node][value.index]
 
     def is_weight(self, value: Value) -> bool:
-        """Whether a floating parameter is part of the content: it is known, and must not be baked in."""
+        """Whether a floating parameter is part of the content, or any where all are kept: it must not be baked in."""
         return value.node in self._weighted
 
     def _visit(self, node: Node) -> None:
@@ -73,7 +74,7 @@ class Knowledge:
 
     def _evaluate(self, node: Node) -> tuple[Array | None, ...]:
         if node.op == "parameter":
-            if node.types[0].dtype.is_floating:
+            if self._keep or node.types[0].dtype.is_floating:
                 self._weighted.add(node)
             self.read.add(node.attrs["name"])
             return (self._array(node.attrs["name"]),)

@@ -130,6 +130,14 @@ class Function:
         """The same signature over another graph."""
         return Function(graph, self.output_names, self.updates, self.structure)
 
+    def describe(self, name: str) -> str:
+        """Its signature in one line, under a name."""
+        inputs, outputs = (
+            ", ".join(f"{key}: {type}" for key, type in types.items())
+            for types in (self.input_types, self.output_types)
+        )
+        return f"{name}({inputs}) -> ({outputs})"
+
     def node_constraints(self) -> list[tuple[Node, Constraint]]:
         """Every constraint that inference found and could not prove, with its node."""
         return [(node, constraint) for node in self.graph.nodes() for constraint in node.constraints]
@@ -193,6 +201,16 @@ class Model:
         """Symbolic dims of all inputs, in order of appearance."""
         return tuple(dict.fromkeys(name for function in self.functions.values() for name in function.dims))
 
+    @property
+    def home(self) -> str:
+        """Whose layout and names the parameters have: a backend or a format; empty where nobody knows.
+
+        What another framework only passed on (torch to JAX and back) keeps its first home.
+        """
+        return str(
+            next((self.provenance[key] for key in ("home", "backend", "format") if self.provenance.get(key)), "")
+        )
+
     def function(self, name: str | None = None) -> Function:
         """The function called `name`, or the default one."""
         if name is None:
@@ -242,10 +260,6 @@ class Model:
         return run(self, inputs, backend="numpy", function=function)
 
     def __repr__(self) -> str:
-        signatures = [
-            f"  {name}({', '.join(f'{n}: {t}' for n, t in f.input_types.items())})"
-            f" -> ({', '.join(f'{n}: {t}' for n, t in f.output_types.items())})"
-            for name, f in self.functions.items()
-        ]
+        signatures = [f"  {function.describe(name)}" for name, function in self.functions.items()]
         count = sum(p.nbytes for p in self.parameters.values() if p.alias_of is None)
         return "\n".join([f"<kxchange Model: {len(self.parameters)} parameters, {count:,} bytes", *signatures]) + ">"

@@ -22,7 +22,7 @@ _ERF_NEAR: Rational = (
     (1.1283791670955126, 0.13273781588831823, 0.04003497179909916, 0.001111947160008201, 6.53146755682646e-05),
     (1.0, 0.4509691597993518, 0.08580312323455648, 0.008299086420556764, 0.00035166476084434685),
 )
-_ERFC_MIDDLE: Rational = (
+ERFC_MIDDLE: Rational = (
     (
         0.9999999999409119,
         1.7125909086890725,
@@ -46,7 +46,7 @@ _ERFC_MIDDLE: Rational = (
         0.001001500488257476,
     ),
 )
-_ERFC_FAR: Rational = (
+ERFC_FAR: Rational = (
     (
         0.5641895835477563,
         16.791078708339597,
@@ -231,9 +231,9 @@ def _upper_tail(x: Array) -> Array:
     decay = np.exp(-coarse * coarse) * np.exp(-(capped - coarse) * (capped + coarse))
     middle = capped < 4.0
     scaled = np.empty_like(capped)
-    scaled[middle] = _ratio(_ERFC_MIDDLE, capped[middle])
+    scaled[middle] = _ratio(ERFC_MIDDLE, capped[middle])
     far = capped[~middle]
-    scaled[~middle] = _ratio(_ERFC_FAR, 1.0 / (far * far)) / far
+    scaled[~middle] = _ratio(ERFC_FAR, 1.0 / (far * far)) / far
     return scaled * decay
 
 

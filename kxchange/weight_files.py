@@ -30,8 +30,8 @@ def read_weights(path: str | PathLike[str]) -> dict[str, Parameter]:
 
     Args:
         path: `.safetensors`; `.pt`, `.pth` or `.bin` as torch writes state dicts; a TorchScript archive; a `.kx` file;
-            an index of shards (`model.safetensors.index.json`); or a folder of these, as the Hugging Face hub lays
-            them out (links into its cache are followed).
+            an index of shards (`model.safetensors.index.json`); a folder of these, as the Hugging Face hub lays
+            them out (links into its cache are followed); a Flax msgpack file or an Orbax folder.
 
     Raises:
         InputError: There is nothing at `path`.
@@ -41,12 +41,15 @@ def read_weights(path: str | PathLike[str]) -> dict[str, Parameter]:
     path = Path(path)
     if not path.exists():
         raise InputError(f"there is no file or folder {str(path)!r}. Check the path.")
-    path = _in_folder(path) if path.is_dir() else path
+    if path.is_dir():
+        if (known := _of_folder(path)) is not None:
+            return known
+        path = _in_folder(path)
     found = _shards(path) if path.name.endswith(INDEX) else tensors_of(path)
     if found is None:
         raise UnknownFormatError(
             f"{path.name} holds no tensors that kxchange can read: it takes .safetensors, .pt and .pth state dicts, "
-            "their index of shards, a folder of those, and .kx files."
+            "their index of shards, a folder of those, Flax msgpack files, Orbax folders, and .kx files."
         )
     return found
 
@@ -60,10 +63,20 @@ def tensors_of(path: Path) -> dict[str, Parameter] | None:
         head = stream.read(HEAD)
     if len(head) > 9 and head[8:9] == b"{":
         return _safetensors(path)
+    return _of_converters(path, head)
+
+
+def _of_converters(path: Path, head: bytes) -> dict[str, Parameter] | None:
     for candidate in converters().values():
         if candidate.tensors_verb and (found := candidate.verb("tensors_verb")(path, head)) is not None:
             return found
     return None
+
+
+def _of_folder(folder: Path) -> dict[str, Parameter] | None:
+    """The tensors of a folder that is one checkpoint of some converter's; None if it only holds files of weights."""
+    held = any(next(folder.glob(pattern), None) for pattern in IN_FOLDER)
+    return None if held else _of_converters(folder, b"")
 
 
 def _resolved(entry: Parameter, parameters: Mapping[str, Parameter]) -> Parameter:

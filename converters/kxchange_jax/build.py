@@ -40,7 +40,7 @@ def build(
     params, buffers, trainable = _trees(model, places)
     applies = {name: _apply(model, entry, places, buffers, supports) for name, entry in functions.items()}
     main = function or next(name for name, entry in functions.items() if entry is model.main)
-    built = JaxModel(params, applies[main], buffers, trainable, applies)
+    built = JaxModel(params, applies[main], buffers, trainable, applies, model.home)
     if check:
         check_weights(model, built)
         check_functions(model, built)

@@ -18,7 +18,7 @@ from kxchange_jax.inputs_in import bind_examples
 from kxchange_jax.lifting import Lifter
 from kxchange_jax.outputs_in import name_outputs, output_tree
 from kxchange_jax.sources_in import Sources
-from kxchange_jax.subjects import subject_of
+from kxchange_jax.subjects import Subject, subject_of
 from kxchange_jax.tracing import Call, Traced
 
 
@@ -70,16 +70,17 @@ def capture(
     known = set(function.dims)
     stated = [constraint for constraint in plan.constraints if constraint.symbols <= known]
     model = Model(
-        {"main": function}, subject.table.entries, constraints=stated, provenance=_provenance(subject.label, plan.sizes)
+        {"main": function}, subject.table.entries, constraints=stated, provenance=_provenance(subject, plan.sizes)
     )
     model = canonicalize(model)
     model.origin = call
     return model
 
 
-def _provenance(label: str, sizes: dict[str, int]) -> dict[str, Any]:
+def _provenance(subject: Subject, sizes: dict[str, int]) -> dict[str, Any]:
+    home = {"home": subject.home} if subject.home else {}
     versions = {"jax": jax.__version__}
-    return {"backend": "jax", "object": label, "versions": versions, "example_dims": dict(sizes)}
+    return {"backend": "jax", "object": subject.label, "versions": versions, "example_dims": dict(sizes), **home}
 
 
 class _Lift:
@@ -135,22 +136,25 @@ class _Lift:
                 outputs.append(next(values))
                 names.append(name)
         updates: dict[str, str] = {}
+        kept = [True] * len(outputs)
         for target, value in zip(sorted(self.traced.written), values, strict=True):
-            self._write(target, value, outputs, names, updates)
+            kept.append(self._write(target, value, outputs, names, updates))
+        self.call.kept = tuple(kept)
         graph = Graph(tuple(self.inputs), tuple(outputs))
         return Function(graph, tuple(names), updates, output_tree(leaves))
 
     def _write(
         self, target: str, value: Value, outputs: list[Value], names: list[str], updates: dict[str, str]
-    ) -> None:
-        """The next value of a parameter, if it is another."""
+    ) -> bool:
+        """The next value of a parameter becomes an output, if it is another: whether it does."""
         node = value.node
         if target in self.table.entries:
             target = self.table.canonical(target).name
         if node.op == "parameter" and node.attrs["name"] == target:
-            return
+            return False
         name = f"{target}.next"
         outputs.append(value)
         names.append(name)
         if target in self.table.entries:
             updates[name] = target
+        return True

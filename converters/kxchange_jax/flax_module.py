@@ -9,7 +9,7 @@ from flax import nnx
 
 from kxchange.model import Role
 from kxchange_jax.build import is_param
-from kxchange_jax.jax_model import Apply, JaxModel, Place
+from kxchange_jax.jax_model import Apply, JaxModel, Place, summary
 from kxchange_jax.trees import Path, find, nest
 
 
@@ -73,6 +73,17 @@ class FlaxModel(nnx.Module):
         place = self._apply.places[name]
         first, *rest = self._apply.places[place.entry.alias_of or name].path
         return find(getattr(self, self._names[first]), tuple(rest))
+
+    def __repr__(self) -> str:
+        held: dict[str, list[Any]] = {"parameters": [], "frozen parameters": [], "buffers": [], "states": []}
+        kinds = {nnx.Param: "parameters", Frozen: "frozen parameters", State: "states"}
+        for name, place in self._apply.places.items():
+            if place.entry.alias_of is None:
+                variable = self.variable(name)
+                held[kinds.get(type(variable), "buffers")].append(variable[...])
+        return summary("FlaxModel", held, self._functions)
+
+    __str__ = __repr__
 
 
 def _owned(built: JaxModel) -> Iterator[tuple[str, tuple[Path, Any]]]:

@@ -77,8 +77,8 @@ class Widened:
         """A primitive's parameters with floating element types widened, and its combiner made for them."""
         changed = dict(params)
         for name in DTYPE_PARAMS:
-            if changed.get(name) is not None and is_floating(changed[name]):
-                changed[name] = np.dtype(np.float64)
+            if changed.get(name) is not None:
+                changed[name] = wide_dtype(changed[name])
         for name in ("update_jaxpr", "jaxpr"):
             if changed.get(name) is not None:
                 changed[name] = _combiner(changed[name])
@@ -96,10 +96,11 @@ def _combiner(jaxpr: Any) -> Any:
     """The function of two scalars that a scatter or reduction combines with, made again in float64."""
     equations = getattr(jaxpr, "jaxpr", jaxpr).eqns
     variables = getattr(jaxpr, "jaxpr", jaxpr).invars
-    if len(variables) != 2 or not is_floating(variables[0].aval.dtype):
+    wide = wide_dtype(variables[0].aval.dtype) if variables else None
+    if len(variables) != 2 or wide == variables[0].aval.dtype:
         return jaxpr
     combine = BY_NAME[equations[0].primitive.name] if equations else lambda _old, new: new
-    scalar = jax.ShapeDtypeStruct((), np.float64)
+    scalar = jax.ShapeDtypeStruct((), wide)
     made = jax.make_jaxpr(combine)(scalar, scalar)
     return made if hasattr(jaxpr, "jaxpr") else made.jaxpr
 
@@ -144,7 +145,18 @@ def _cond(run: Widened, operands: Arrays, *, branches: Sequence[Any], **_: Any) 
     return lax.switch(jnp.asarray(which, jnp.int32), functions, *rest)
 
 
-CONTROL: dict[str, Callable[..., Arrays]] = {"scan": _scan, "while": _while, "cond": _cond}
+def _linear_solve(run: Widened, operands: Arrays, *, const_lengths: Any, jaxprs: Any, **_: Any) -> Arrays:
+    lengths = [int(length) for length in const_lengths]
+    first = sum(lengths[:2])
+    return run.closed(jaxprs.solve, [*operands[first : first + lengths[2]], *operands[sum(lengths) :]])
+
+
+CONTROL: dict[str, Callable[..., Arrays]] = {
+    "scan": _scan,
+    "while": _while,
+    "cond": _cond,
+    "custom_linear_solve": _linear_solve,
+}
 
 
 def is_floating(dtype: Any) -> bool:
@@ -152,8 +164,15 @@ def is_floating(dtype: Any) -> bool:
     return jnp.issubdtype(dtype, jnp.floating)
 
 
+def wide_dtype(dtype: Any) -> Any:
+    """The type of double precision for a floating or complex one; any other as it is."""
+    if is_key(dtype):
+        return dtype
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        return np.dtype(np.complex128)
+    return np.dtype(np.float64) if is_floating(dtype) else dtype
+
+
 def widened(array: Any) -> Any:
-    """An array in float64 if it is floating."""
-    if is_key(array.dtype):
-        return array
-    return jnp.asarray(array, jnp.float64) if is_floating(array.dtype) else jnp.asarray(array)
+    """An array in double precision if it is floating or complex."""
+    return array if is_key(array.dtype) else jnp.asarray(array, wide_dtype(array.dtype))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -82,7 +82,7 @@ def _as_stored(place: Place, found: Any) -> Any:
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Apply:
     """A pure function ``(params, *inputs, **inputs) -> outputs``.
 
@@ -137,6 +137,9 @@ class Apply:
         signature = self.function.with_graph(retype_graph(self.function.graph, DType.FLOAT64))
         return replace(self, function=signature, graph=graph, places=places)
 
+    def __repr__(self) -> str:
+        return f"<{self.function.describe('apply')}>"
+
     @property
     def __signature__(self) -> inspect.Signature:
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -145,7 +148,7 @@ class Apply:
         return inspect.Signature([first, *(inspect.Parameter(name, kind) for name in names)])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class JaxModel:
     """A model as JAX users write them: a pytree and a pure function.
 
@@ -157,6 +160,7 @@ class JaxModel:
             reads them from here unless `params` has them.
         trainable: Like `params`, with bools: which of them the source trained (a mask for optax).
         functions: `apply` of every function of the model, by name.
+        home: Whose layout and names the parameters have; see `kxchange.Model.home`.
     """
 
     params: dict[str, Any]
@@ -164,6 +168,7 @@ class JaxModel:
     buffers: dict[str, Any] = field(default_factory=dict[str, Any])
     trainable: dict[str, Any] = field(default_factory=dict[str, Any])
     functions: Mapping[str, Apply] = field(default_factory=dict[str, Apply])
+    home: str = ""
     _compiled: dict[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]], repr=False)
 
     def __call__(self, *args: Any, function: str | None = None, **kwargs: Any) -> Any:
@@ -174,3 +179,15 @@ class JaxModel:
             self._compiled[key] = jax.jit(chosen)
         with wide_integers():
             return self._compiled[key](self.params, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        trees = {"parameters": self.params, "buffers": self.buffers}
+        held = {what: jax.tree_util.tree_leaves(tree) for what, tree in trees.items()}
+        return summary("JaxModel", held, self.functions)
+
+
+def summary(kind: str, held: Mapping[str, Sequence[Any]], functions: Mapping[str, Apply]) -> str:
+    """What an object holds and what its functions take and give, in a few lines: no number of weights makes it long."""
+    parts = [f"{len(xs)} {what} of {sum(x.nbytes for x in xs):,} bytes" for what, xs in held.items() if xs]
+    signatures = [apply.function.describe(name) for name, apply in functions.items()]
+    return "\n  ".join([f"<{kind}: {', '.join(parts) or 'no parameters'}", *signatures]) + ">"

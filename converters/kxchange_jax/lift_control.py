@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from kxchange import ops
 from kxchange.dims import Dim
 from kxchange.graph import Graph, Value, placeholder
 from kxchange.types import TensorType
-from kxchange_jax.lift import SCOPE, lift
+from kxchange_jax.lift import SCOPE, lift, number_of, refuse, scalar
 
 Values = tuple[Value, ...]
 
@@ -33,18 +33,54 @@ def _(
 @lift.rule("while")
 def _(*operands: Value, cond_jaxpr: Any, body_jaxpr: Any, cond_nconsts: int, body_nconsts: int, **_: Any) -> Values:
     test, body = SCOPE.lifter.subgraph(cond_jaxpr), SCOPE.lifter.subgraph(body_jaxpr)
+    if test.outputs[0].ndim:  # a mapped loop: it goes on while one of many does, and those that are done stay
+        test, body = _while_any(test), _where_going_on(test, body, cond_nconsts, body_nconsts)
+        operands, body_nconsts = (*operands[:cond_nconsts], *operands), cond_nconsts + body_nconsts
     loop = ops.while_loop(*operands, cond=test, body=body, cond_consts=cond_nconsts, body_consts=body_nconsts)
     return as_tuple(loop)
 
 
+def _while_any(test: Graph) -> Graph:
+    """Whether the condition holds anywhere."""
+    (held,) = test.outputs
+    return Graph(test.inputs, (ops.any(held, axis=tuple(range(held.ndim))),))
+
+
+def _where_going_on(test: Graph, body: Graph, cond_consts: int, body_consts: int) -> Graph:
+    """The body, where the condition holds, and what was there elsewhere: its first constants are the condition's."""
+    given = (*test.inputs[:cond_consts], *body.inputs)
+    consts, carry = given[:cond_consts], given[cond_consts + body_consts :]
+    (held,) = _inlined(test, (*consts, *carry))
+    after = body.outputs
+    return Graph(given, tuple(ops.where(_behind(held, x.ndim), x, was) for x, was in zip(after, carry, strict=True)))
+
+
+def _behind(held: Value, rank: int) -> Value:
+    """A condition with further axes of 1, up to `rank`."""
+    return ops.expand_dims(held, axis=tuple(range(held.ndim, rank))) if held.ndim < rank else held
+
+
 @lift.rule("cond")
 def _(which: Value, *operands: Value, branches: Sequence[Any], **_: Any) -> Values:
+    known = number_of(which)
+    if isinstance(known, int):
+        chosen = branches[min(max(int(known), 0), len(branches) - 1)]
+        return tuple(cast("list[Value]", SCOPE.lifter.inline(chosen, operands)))
     graphs = [SCOPE.lifter.subgraph(branch) for branch in branches]
     if len(graphs) == 1:
         return SCOPE.lifter.inline(branches[0], operands)  # pyright: ignore[reportReturnType]
     if not graphs[0].outputs:
         return ()
     return choose(which, operands, graphs)
+
+
+@lift.rule("platform_index")
+def _(*, platforms: Sequence[Sequence[str] | None], **_: Any) -> Value:
+    # What is written for one platform means the same on all of them.
+    named = [position for position, names in enumerate(platforms) if names is None or "cpu" in names]
+    if not named:
+        refuse(f"it has no branch for the CPU, only for {', '.join(name for each in platforms for name in each or ())}")
+    return scalar(named[0], SCOPE.types[0].dtype)
 
 
 def choose(which: Value, operands: Sequence[Value], graphs: Sequence[Graph]) -> Values:

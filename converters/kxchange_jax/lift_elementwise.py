@@ -99,8 +99,25 @@ lift.rule("and")(_logical(ops.bitwise_and, ops.logical_and))
 lift.rule("or")(_logical(ops.bitwise_or, ops.logical_or))
 lift.rule("xor")(_logical(ops.bitwise_xor, ops.logical_xor))
 lift.rule("not")(_logical(ops.bitwise_invert, ops.logical_not))
-lift.rule("max")(_logical(ops.maximum, ops.logical_or))
-lift.rule("min")(_logical(ops.minimum, ops.logical_and))
+
+
+def extreme(compare: Callable[..., Value]) -> Callable[[Value, Value], Value]:
+    """The greater (or less) of two complex numbers, by their real parts, then their imaginary parts."""
+
+    def choose(x1: Value, x2: Value) -> Value:
+        first, second = (ops.real(x1), ops.real(x2)), (ops.imag(x1), ops.imag(x2))
+        return ops.where(ops.where(ops.equal(*first), compare(*second), compare(*first)), x1, x2)
+
+    return choose
+
+
+def _extreme(op: Callable[..., Value], on_bools: Callable[..., Value], compare: Callable[..., Value]) -> Any:
+    real, of_complex = _logical(op, on_bools), elementwise(extreme(compare))
+    return lambda *xs, **_: (of_complex if xs[0].dtype.is_complex else real)(*xs)
+
+
+lift.rule("max")(_extreme(ops.maximum, ops.logical_or, ops.greater))
+lift.rule("min")(_extreme(ops.minimum, ops.logical_and, ops.less))
 
 
 IDENTITIES = (

@@ -46,8 +46,8 @@ class Gather:
         self.fills = mode == "FILL_OR_DROP"
         self.promised = mode == "PROMISE_IN_BOUNDS"
         self.fill_value = fill_value
-        self.offset: tuple[int, ...] = tuple(numbers.offset_dims)
-        self.indexed: tuple[int, ...] = tuple(numbers.start_index_map)
+        self.offset = tuple(map(int, numbers.offset_dims))
+        self.indexed = tuple(map(int, numbers.start_index_map))
         self.batched = tuple(zip(numbers.operand_batching_dims, numbers.start_indices_batching_dims, strict=True))
         self.dropped = {*numbers.collapsed_slice_dims, *numbers.operand_batching_dims}
 

@@ -98,6 +98,8 @@ def _(
     if len(window_strides) > 3:
         refuse(f"a convolution over {len(window_strides)} axes has no op; one to three are known")
     dtype = SCOPE.types[0].dtype
+    if 0 in SCOPE.types[0].shape:  # a window that never fits, too
+        return ops.full(shape=SCOPE.types[0].shape, value=0, dtype=dtype)
     spec = dimension_numbers
     x, weight = cast(x, dtype), permuted(cast(kernel, dtype), spec.rhs_spec)
     last = _is_channels_last(spec.lhs_spec)

@@ -12,16 +12,21 @@ from kxchange_jax.lift import SCOPE, cast, lift
 
 @lift.rule("sort")
 def _(*xs: Value, dimension: int, num_keys: int, **_: Any) -> tuple[Value, ...] | Value:
-    if len(xs) == 1:
+    if len(xs) == 1 and not xs[0].dtype.is_complex:
         return ops.sort(xs[0], axis=dimension)
-    if num_keys == 1 and len(xs) == 2 and counts_axis(xs[1], dimension):
+    if num_keys == 1 and not xs[0].dtype.is_complex and len(xs) == 2 and counts_axis(xs[1], dimension):
         order = ops.argsort(xs[0], axis=dimension)
         return ops.take_along_axis(xs[0], order, axis=dimension), cast(order, xs[1].dtype)
     ordered = list(xs)
     for key in range(num_keys - 1, -1, -1):  # the last key first: each sort keeps the order of equals
-        order = ops.argsort(ordered[key], axis=dimension)
-        ordered = [ops.take_along_axis(x, order, axis=dimension) for x in ordered]
-    return tuple(ordered)
+        for part in (ops.imag, ops.real) if ordered[key].dtype.is_complex else (_itself,):
+            order = ops.argsort(part(ordered[key]), axis=dimension)
+            ordered = [ops.take_along_axis(x, order, axis=dimension) for x in ordered]
+    return tuple(ordered) if len(xs) > 1 else ordered[0]
+
+
+def _itself(x: Value) -> Value:
+    return x
 
 
 def counts_axis(x: Value, axis: int) -> bool:

@@ -11,6 +11,7 @@ from kxchange import ops
 from kxchange.graph import Graph, Value, placeholder
 from kxchange.types import DType, TensorType
 from kxchange_jax.lift import SCOPE, cast, lift, permuted, refuse, scalar
+from kxchange_jax.lift_elementwise import extreme
 from kxchange_jax.private import scanned_reduction
 
 Axes = tuple[int, ...]
@@ -82,8 +83,10 @@ def _running(op: Callable[..., Value]) -> Callable[..., Value]:
     return lambda x, *, axis, reverse, **_: op(x, axis=axis, reverse=reverse)
 
 
-def _extreme(op: Callable[..., Value]) -> Callable[..., Value]:
+def _extreme(op: Callable[..., Value], compare: Callable[..., Value]) -> Callable[..., Value]:
     def rule(x: Value, *, axis: int, reverse: bool, **_: Any) -> Value:
+        if x.dtype.is_complex:
+            return _running_loop(x, axis, extreme(compare), reverse=reverse)
         if not reverse:
             return op(x, axis=axis)
         return ops.flip(op(ops.flip(x, axis=(axis,)), axis=axis), axis=(axis,))
@@ -93,22 +96,36 @@ def _extreme(op: Callable[..., Value]) -> Callable[..., Value]:
 
 lift.rule("cumsum")(_running(ops.cumulative_sum))
 lift.rule("cumprod")(_running(ops.cumulative_prod))
-lift.rule("cummax")(_extreme(ops.cumulative_max))
-lift.rule("cummin")(_extreme(ops.cumulative_min))
+lift.rule("cummax")(_extreme(ops.cumulative_max, ops.greater))
+lift.rule("cummin")(_extreme(ops.cumulative_min, ops.less))
 
 
 @lift.rule("cumlogsumexp")
 def _(x: Value, *, axis: int, reverse: bool, **_: Any) -> Value:
-    """A loop: one shift for the whole axis would lose what is far below the largest element."""
+    # A loop: one shift for the whole axis would lose what is far below the largest element.
+    return _running_loop(x, axis, ops.logaddexp, reverse=reverse, initial=float("-inf"))
+
+
+def _running_loop(
+    x: Value, axis: int, combine: Callable[..., Value], *, reverse: bool, initial: float | None = None
+) -> Value:
+    """All partial results along an axis, by a loop from `initial`; from the first element where it changes nothing."""
     order = (axis, *(a for a in range(x.ndim) if a != axis))
     first = permuted(x, order)
     type = TensorType(x.dtype, tuple(first.shape[1:]))
     carry, element = placeholder("carry", type), placeholder("x", type)
-    total = ops.logaddexp(carry, element)
-    initial = ops.full(shape=type.shape, value=float("-inf"), dtype=x.dtype)
+    total = combine(carry, element)
+    start = _end_of(first, reverse) if initial is None else ops.full(shape=type.shape, value=initial, dtype=x.dtype)
     counts = {"num_consts": 0, "num_carry": 1, "reverse": reverse, "length": first.shape[0]}
-    _, stacked = ops.scan(initial, first, body=Graph((carry, element), (total, total)), **counts)
+    _, stacked = ops.scan(start, first, body=Graph((carry, element), (total, total)), **counts)
     return permuted(stacked, tuple(int(place) for place in np.argsort(order)))
+
+
+def _end_of(x: Value, last: bool) -> Value:
+    """The first or last row."""
+    size = x.shape[0]
+    start = size - 1 if last else 0
+    return ops.squeeze(ops.slice(x, starts=(start,), stops=(start + 1,), steps=(1,), axes=(0,)), axis=(0,))
 
 
 COMBINED = {

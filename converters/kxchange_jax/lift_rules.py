@@ -11,6 +11,7 @@ from kxchange_jax import (
     lift_linalg,  # noqa: F401
     lift_ordering,  # noqa: F401
     lift_reduction,  # noqa: F401
+    lift_refusals,  # noqa: F401
     lift_scatter,  # noqa: F401
     lift_selection,  # noqa: F401
     lift_shape,  # noqa: F401

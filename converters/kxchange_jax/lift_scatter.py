@@ -60,8 +60,8 @@ class Scatter:
         self.updates = updates
         self.mode = mode if mode == "CLIP" else "FILL_OR_DROP"  # so does XLA where what was promised does not hold
         self.reduction = reduction
-        self.window_axes: tuple[int, ...] = tuple(numbers.update_window_dims)
-        self.indexed: tuple[int, ...] = tuple(numbers.scatter_dims_to_operand_dims)
+        self.window_axes = tuple(map(int, numbers.update_window_dims))
+        self.indexed = tuple(map(int, numbers.scatter_dims_to_operand_dims))
         batching = (numbers.operand_batching_dims, numbers.scatter_indices_batching_dims)
         self.batched = tuple(zip(*batching, strict=True))
         self.inserted = {*numbers.inserted_window_dims, *numbers.operand_batching_dims}

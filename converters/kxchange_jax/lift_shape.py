@@ -8,7 +8,7 @@ from kxchange import ops
 from kxchange.dims import Dim, DimExpr
 from kxchange.graph import Value
 from kxchange.types import DType
-from kxchange_jax.lift import SCOPE, along, broadcast, lift, number_of, permuted, refuse, scalar, with_shape
+from kxchange_jax.lift import SCOPE, along, broadcast, lift, number_of, permuted, scalar, with_shape
 
 Shape = tuple[Dim, ...]
 
@@ -142,6 +142,8 @@ def _(x: Value, filler: Value, *, padding_config: Config, **_: Any) -> Value:
 def padded_with(x: Value, filler: Value, config: Config) -> Value:
     """A tensor padded before, behind and between its elements; negative padding cuts."""
     value = number_of(filler)
+    if isinstance(value, complex):
+        value = None if value.imag else value.real
     if value is None or isinstance(value, DimExpr):
         return _pad_with(x, filler, config)
     return _padded(x, value, config)
@@ -199,10 +201,3 @@ def _(*, shape: Shape, **_: Any) -> tuple[Value, Value]:
     high = ops.astype(ops.bitwise_right_shift(flat, 32), dtype=DType.UINT32)
     low = ops.astype(ops.bitwise_and(flat, 2**32 - 1), dtype=DType.UINT32)
     return with_shape(high, shape), with_shape(low, shape)
-
-
-for _primitive in ("debug_callback", "debug_print", "io_callback", "pure_callback", "ffi_call", "custom_partitioning"):
-
-    @lift.rule(_primitive)
-    def _(*_operands: Value, **_: Any) -> Value:
-        refuse("it calls back into Python or into foreign code, which no graph holds. Remove the call")

@@ -15,6 +15,7 @@ from kxchange.errors import Blocker, CaptureError, DimError, KxchangeError, Type
 from kxchange.graph import PROVENANCE, Graph, Value, parameter, placeholder
 from kxchange.types import DType, TensorType
 from kxchange_jax import lift_rules  # noqa: F401 - fills the table
+from kxchange_jax.keys_in import moves_keys, on_words
 from kxchange_jax.lift import SCOPE, lift
 from kxchange_jax.numbers_in import Numbers, inner_jaxprs
 from kxchange_jax.parameters_in import ParameterTable
@@ -101,7 +102,10 @@ class Lifter:
         try:
             types = tuple(self.type_of(var.aval) for var in eqn.outvars)
             SCOPE.lifter, SCOPE.equation, SCOPE.types = self, eqn, types
-            results = entry.rule(*operands, **self.parameters(eqn.params))
+            params = self.parameters(eqn.params)
+            if moves_keys(eqn):
+                operands, params = on_words(eqn, operands, params)
+            results = entry.rule(*operands, **params)
         except (CaptureError, TypeInferenceError, DimError) as error:
             return self.block(eqn, name, str(error), str(source))
         finally:

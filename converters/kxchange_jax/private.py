@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax._src import core, source_info_util
 from jax._src.interpreters import mlir
 from jax._src.lax import linalg, special
+from jax._src.random import core as random_core
 from jax._src.random import prng, threefry2x32
 from jax.extend.core import jaxpr_as_fun
 from jaxlib.mlir import ir as mlir_ir
@@ -153,6 +154,16 @@ def _fold_in(eqn: Any) -> Callable[..., Any]:
     return prng.iterated_vmap_binary_bcast(keys, messages, _implementation(eqn).fold_in)
 
 
+def _gamma(eqn: Any) -> Callable[..., Any]:
+    """Samples of the gamma distribution, by rejection."""
+
+    def run(words: Any, alphas: Any) -> Any:
+        keys = prng.random_wrap(words, impl=_implementation(eqn))
+        return random_core._gamma_impl(keys, alphas, log_space=eqn.params["log_space"], use_vmap=True)
+
+    return run
+
+
 def _special(function: Callable[..., Any]) -> Callable[[Any], Callable[..., Any]]:
     return lambda _eqn: special._up_and_broadcast(function)
 
@@ -164,6 +175,7 @@ EXPANSIONS: dict[str, Callable[[Any], Callable[..., Any]]] = {
         e, lambda key: _implementation(e).random_bits(key, e.params["bit_width"], e.params["shape"])
     ),
     "random_fold_in": _fold_in,
+    "random_gamma": _gamma,
     "threefry2x32": lambda _: lambda *xs: threefry2x32._threefry2x32_lowering(*xs, use_rolled_loops=False),
     "igamma": _special(special.igamma_impl),
     "igammac": _special(special.igammac_impl),

@@ -40,16 +40,17 @@ def run_source(origin: Any, model: Model, *, function: str | None = None, float6
         params = jax.tree_util.tree_leaves(origin.subject.params)
         with jax.default_matmul_precision("highest"):
             leaves = _wide_leaves(origin, params, arrays) if float64 else _leaves(compiled, params, arrays)
-        return {name: np.asarray(leaf) for name, leaf in zip(names, leaves, strict=False)}
+        kept = [leaf for leaf, keep in zip(leaves, origin.kept, strict=True) if keep]
+        return {name: np.asarray(leaf) for name, leaf in zip(names, kept, strict=True)}
 
     return run
 
 
 def _leaves(call: Callable[..., Any], params: list[Any], arrays: list[Array]) -> list[Any]:
     if not any(array.dtype.itemsize == 8 and array.dtype.kind in "iuf" for array in arrays):
-        return jax.tree_util.tree_leaves(call(params, arrays)[0])
+        return jax.tree_util.tree_leaves(call(params, arrays))
     with wide_integers():
-        return jax.tree_util.tree_leaves(call(params, arrays)[0])
+        return jax.tree_util.tree_leaves(call(params, arrays))
 
 
 def _wide_leaves(call: Call, params: list[Any], arrays: list[Array]) -> list[Any]:
@@ -62,8 +63,7 @@ def _wide_leaves(call: Call, params: list[Any], arrays: list[Array]) -> list[Any
     with wide_integers():
         args = [widened(array) for array in [*params, *map(jnp.asarray, arrays)]]
         run = Widened(call.numbers or Numbers(None))
-        outputs = run.run(jaxpr.jaxpr, jaxpr.consts, args)
-    return outputs[: len(jax.tree_util.tree_leaves(call.output_tree))]
+        return run.run(jaxpr.jaxpr, jaxpr.consts, args)
 
 
 def to_tensor(array: Array) -> Any:

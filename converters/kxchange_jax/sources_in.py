@@ -42,6 +42,17 @@ def relative_file(file: str) -> str:
     return path.relative_to(top).as_posix() if path.is_absolute() else path.name
 
 
+def place_of(error: BaseException) -> str:
+    """File and line of the last frame of the user's code that an error came through; empty without one."""
+    found = ""
+    trace = error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        found = f"{relative_file(file)}:{trace.tb_lineno}" if is_user(file) else found
+        trace = trace.tb_next
+    return found
+
+
 @cache
 def module_path(stack: str, root: str) -> str:
     """The dotted path in a name stack, without transformations around it and without the root module's class."""

@@ -35,6 +35,7 @@ class Subject:
         wide_function: What to call on parameters and inputs in float64, where it is not `function`.
         constraints: What is known of the sizes.
         args: The example inputs, without the parameters.
+        home: Whose layout and names the parameters have, where it is known not to be JAX's.
     """
 
     function: Callable[..., tuple[Any, Mapping[str, Any]]]
@@ -48,6 +49,7 @@ class Subject:
     wide_function: Callable[..., tuple[Any, Mapping[str, Any]]] | None = None
     constraints: tuple[Constraint, ...] = ()
     args: tuple[Any, ...] = ()
+    home: str = ""
 
 
 def subject_of(source: Any, args: Sequence[Any], options: dict[str, Any]) -> Subject:
@@ -169,6 +171,7 @@ def _jax_model(source: JaxModel, args: Sequence[Any]) -> Subject:
         wide_function=run(source.apply.in_float64()),
         constraints=source.apply.constraints,
         args=tuple(args),
+        home=source.home,
     )
 
 

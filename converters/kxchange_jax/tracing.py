@@ -16,6 +16,8 @@ from kxchange_jax.dims_in import DimPlan
 from kxchange_jax.inputs_in import Examples
 from kxchange_jax.numbers_in import Numbers, float_numbers, is_short
 from kxchange_jax.private import wide_integers
+from kxchange_jax.purity_in import require_pure
+from kxchange_jax.sources_in import place_of
 from kxchange_jax.subjects import Subject
 
 _REMAINDER = re.compile(r"remainder mod\((.+), (?:- )?(\d+)\) should be 0")
@@ -50,7 +52,7 @@ class Call:
         vmap: Whether it is mapped over axis 0 of every input.
         wide: Whether it is called in float64.
         numbers: The source's numbers at full precision, once it was traced.
-        output_tree: Its outputs, with shapes for leaves, once it was traced.
+        kept: Which of the leaves that it gives, written parameters last, are outputs of the model.
     """
 
     subject: Subject
@@ -59,7 +61,7 @@ class Call:
     vmap: bool = False
     wide: bool = False
     numbers: Numbers | None = None
-    output_tree: Any = None
+    kept: tuple[bool, ...] = ()
 
     def __call__(self, leaves: list[Any], arrays: list[Any]) -> tuple[Any, Mapping[str, Any]]:
         """Run the subject on parameters and inputs in order."""
@@ -87,7 +89,8 @@ class Call:
             CaptureError: JAX cannot trace it; the message has JAX's reason.
         """
         jaxpr, (outputs, written) = self._jaxpr(sizes)
-        self.output_tree, self.numbers = outputs, self._numbers(jaxpr, sizes)
+        require_pure(jaxpr, replace(self)._jaxpr(sizes)[0], self.subject.label)
+        self.numbers = self._numbers(jaxpr, sizes)
         return Traced(jaxpr, outputs, list(written), self.numbers)
 
     def _jaxpr(self, sizes: dict[str, Any]) -> Any:
@@ -121,11 +124,12 @@ class Call:
         condition = _condition(text)
         if condition:
             advice = f" If {condition} always holds, say so: constraints=[{condition!r}]."
-        elif "symbolic" in text.lower() or "dimension" in text.lower() or "shape" in text.lower():
+        elif self.plan.sizes and any(word in text.lower() for word in ("symbolic", "dimension", "shape")):
             advice = " Sizes that must be fixed can be: dynamic={'name': None}, or dynamic=False for all."
+        place = place_of(error)
         return (
-            f"jax cannot trace {self.subject.label} with the symbolic sizes {symbols}: {type(error).__name__}: "
-            f"{reason}{advice}"
+            f"jax cannot trace {self.subject.label}{f', at {place},' if place else ''} with the symbolic sizes "
+            f"{symbols}: {type(error).__name__}: {reason}{advice}"
         )
 
 

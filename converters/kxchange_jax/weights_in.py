@@ -18,7 +18,7 @@ DEEPEST = 64
 NDARRAY, COMPLEX, SCALAR = 1, 2, 3
 """Flax's extension types of msgpack."""
 CHUNKED = "__msgpack_chunked_array__"
-ORBAX_FILES = ("_METADATA", "_CHECKPOINT_METADATA", "manifest.ocdbt")
+BOX = ".value"
 INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 DTYPES = frozenset((*INTEGERS, "bool", "float16", "float32", "float64", "complex64"))
 TEXT = range(0xA0, 0xC0)
@@ -77,7 +77,9 @@ def read(path: Path) -> dict[str, Array]:
         MissingBackendError: A package that reads it is not installed.
     """
     path = Path(path)
-    return dict(_leaves(_orbax(path) if path.is_dir() else _msgpack(path), ()))
+    found = dict(_leaves(_orbax(path) if path.is_dir() else _msgpack(path), ()))
+    # NNX writes each variable as a tree of its own, with its array under this key.
+    return {name.removesuffix(BOX): x for name, x in found.items()} if all(n.endswith(BOX) for n in found) else found
 
 
 def _leaves(tree: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Array]]:

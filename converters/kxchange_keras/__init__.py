@@ -16,6 +16,7 @@ converter = Converter(
     prepare_verb="kxchange_keras.prepare:prepare",
     weights_verb="kxchange_keras.build:held_weights",
     supports_verb="kxchange_keras.lower:supports",
+    legalize_verb="kxchange_keras.layout_out:legal",
     gradients_verb="kxchange_keras.gradients:gradients",
     suffixes=(".keras",),
     capture_verb="kxchange_keras.capture:capture",

@@ -12,7 +12,7 @@ import numpy as np
 from kxchange.dims import DimExpr, evaluate, symbols
 from kxchange.errors import BuildError, InputError
 from kxchange.graph import Graph
-from kxchange.model import Array, Function, Model
+from kxchange.model import Array, Function, Model, Role
 from kxchange.types import DType, TensorType
 from kxchange.validation.cases import feasible_sizes
 from kxchange_keras.hosting import Hosts
@@ -109,6 +109,7 @@ def _attempt(
     for tensor, value in zip(inputs.values(), entry.graph.inputs, strict=True):
         sizes.note(tensor, value.shape)
     outputs = Lowering(lower, held, hosts, sizes).run(graph, list(inputs.values()))
+    outputs = _with_unread(model, outputs, hosts, sizes)
     own = [tensor for tensor in outputs if any(tensor is given for given in inputs.values())]
     results = [keras.layers.Identity(dtype=t.dtype)(t) if any(t is o for o in own) else t for t in outputs]
     tree = keras.tree.map_structure(lambda name: results[entry.output_names.index(name)], named_tree(entry))
@@ -118,6 +119,38 @@ def _attempt(
     net = keras.Model(given, tree)
     labels = {name: tensor._keras_history.operation.name for name, tensor in inputs.items()}
     return Built(net, entry, labels, held.held, hosts.held), set()
+
+
+def _has_variables(dtype: DType) -> bool:
+    """Whether a layer of Keras can hold numbers of this type: floating ones, but not those of 8 bits and fewer."""
+    return dtype.is_floating and dtype.bits >= 16
+
+
+def _with_unread(model: Model, outputs: Sequence[Any], hosts: Hosts, sizes: Sizes) -> list[Any]:
+    """The outputs, with the parameters that no function reads behind the first: a layer that leads to none is lost.
+
+    What is added is the sum of no elements of theirs: 0, whatever they hold.
+    """
+    read = {
+        str(node.attrs["name"])
+        for function in model.functions.values()
+        for node in function.graph.nodes()
+        if node.op == "parameter"
+    }
+    unread = [
+        entry
+        for name, entry in model.parameters.items()
+        if name not in read and not entry.alias_of and entry.role is not Role.STATE and _has_variables(entry.type.dtype)
+    ]
+    first: Any = outputs[0]
+    for entry in unread:
+        row: Any = keras.ops.reshape(hosts.parameter(entry.name, entry.type, sizes), (-1,))
+        nothing: Any = keras.ops.sum(row[(slice(0, 0),)])
+        if str(first.dtype) == "bool":
+            first = keras.ops.logical_or(first, keras.ops.not_equal(nothing, 0))
+        else:
+            first = keras.ops.add(first, keras.ops.cast(nothing, first.dtype))
+    return [first, *outputs[1:]]
 
 
 def _inputs(entry: Function, names: Names) -> dict[str, Any]:
@@ -204,7 +237,8 @@ def _alike(found: DType, wanted: DType) -> bool:
 def held_weights(model: Model, **options: Any) -> dict[str, Array]:
     """The parameters as a built object holds them, under the model's names.
 
-    A parameter that the function does not read has no place in a Functional model and is given as it is.
+    A parameter that only other functions read, and the state of a random generator, have no place in the Functional
+    model of this one and are given as they are.
     """
     built = build_parts(model, check=False, **options)
     check_weights(model, built)

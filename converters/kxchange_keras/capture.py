@@ -1,4 +1,4 @@
-"""Live Keras models in, on any Keras backend, through the same table of layers as files."""
+"""Live Keras models in, on any Keras backend: through the same table of layers as files, and through their code."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from typing import Any
 import keras
 import numpy as np
 
-from kxchange.errors import CaptureError
+from kxchange.errors import CaptureError, UnsupportedOpError
 from kxchange.model import Model, Parameter, Role
 from kxchange.types import DType, TensorType
 from kxchange_keras.assembling import assemble, plant
+from kxchange_keras.examples_in import Examples, examples_of, examples_of_inputs, is_array, plain_array
 from kxchange_keras.layer_config import LayerConfig, read_layer
 from kxchange_keras.layer_tree import Layer
+from kxchange_keras.live_layers import keras_class
 from kxchange_keras.private import is_functional, own_variables, seed_states, sublayer
+from kxchange_keras.registry import REFUSED
 from kxchange_keras.signature import unique_name
+from kxchange_keras.subclassed import capture_code
 from kxchange_keras.weights_in import make_parameter
 
 
@@ -27,54 +31,93 @@ class Origin:
 
     Attributes:
         model: The Keras model.
+        examples: How its inputs are packed into its arguments, where its wiring is code.
     """
 
     model: Any
+    examples: Examples | None = None
 
 
 def capture(source: Any, *args: Any, dynamic: Mapping[str, Any] | None = None, **kwargs: Any) -> Model:
-    """Lift a Sequential or Functional model, or a built layer, from its config and variables; nothing is run.
+    """Lift a Keras model or layer.
+
+    A Sequential or Functional model of Keras's own layers is lifted from its config and variables; nothing is run. A
+    model whose wiring is code (a subclass of `keras.Model`, custom layers) is run once on the example inputs and then
+    called on symbolic tensors, twice: layers of Keras are lifted whole, and the rest as the operations of `keras.ops`
+    that their `call` makes, on any backend. Its parameters are called by the paths of its variables.
 
     Args:
-        source: The model. A single layer is captured as a model of it, from the shapes of the example inputs.
-        args: Example inputs, for a layer or a model that has not been built.
-        dynamic: Names for dims by input name: one entry per axis, None where Keras's size stays.
+        source: The model or layer.
+        args: Example inputs, for a layer or a model that is code.
+        dynamic: Names for dims by input name: one entry per axis, None where Keras's size stays. Axis 0 of an input of
+            a model that is code is symbolic by default (``batch``); ``dynamic=False`` makes all its sizes static.
         kwargs: Example inputs by name.
 
     Raises:
-        CaptureError: The model is not built, or is code rather than a graph of layers.
-        UnsupportedOpError: Layers that cannot be taken, all of them.
+        CaptureError: The model cannot be traced; the message names the layer and the line.
+        UnsupportedOpError: Layers and operations that cannot be taken, all of them.
     """
-    model = as_model(source, args, kwargs)
-    tree = plant(config_of(model))
-    lifted = assemble(tree, live_parameters(tree, model), dynamic=dynamic, provenance=_describe(source))
+    if not isinstance(source, keras.Layer):
+        raise CaptureError(f"keras captures models and layers, not a {type(source).__name__}.")
+    try:
+        if (model := wired(source, args, kwargs)) is None:
+            return _capture_code(source, examples_of(source, _needed(source, args, kwargs), kwargs), dynamic)
+        tree = plant(config_of(model))
+        lifted = assemble(tree, live_parameters(tree, model), dynamic=dynamic, provenance=_describe(source))
+    except (UnsupportedOpError, CaptureError) as error:
+        blockers = error.blockers if isinstance(error, UnsupportedOpError) else ()
+        hopeless = any(blocker.op in REFUSED and blocker.op != "Lambda" for blocker in blockers)
+        if hopeless or not (isinstance(source, keras.Model) and is_functional(source)):
+            raise
+        return _capture_wired(source, args, kwargs, dynamic)
     lifted.origin = Origin(model)
     return lifted
 
 
-def as_model(source: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """The model to capture.
+def wired(source: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """The model of layers that a source is, or can be made of it; None where its wiring is code.
 
     Raises:
-        CaptureError: It is none, or its wiring is code.
+        CaptureError: It is not built.
     """
     if isinstance(source, keras.Model):
-        if not source.built and args:
+        if is_functional(source) and not source.built:
+            if not args:
+                raise CaptureError("the Keras model is not built: call it on example inputs, or pass them to capture.")
             source(*args, **kwargs)
-        if not source.built:
-            raise CaptureError("the Keras model is not built: call it on example inputs, or pass them to capture.")
-        if is_functional(source):
-            return source
-        raise CaptureError(
-            f"keras cannot capture {type(source).__qualname__}: its wiring is in its `call`, which is Python. Build it "
-            "as a Functional model (call its layers on keras.Input), or capture it with the backend that Keras runs on."
-        )
-    if not isinstance(source, keras.Layer):
-        raise CaptureError(f"keras captures models and layers, not a {type(source).__name__}.")
-    inputs = [keras.Input(batch_shape=(None, *x.shape[1:]), dtype=str(x.dtype)) for x in args]
-    if not inputs:
+        return source if is_functional(source) else None
+    if not args and not kwargs:
         raise CaptureError("a Keras layer is captured from example inputs: kx.capture(layer, x).")
-    return keras.Model(inputs, source(*inputs))
+    if kwargs or not all(map(is_array, args)) or keras_class(source) is None:
+        return None
+    inputs = [keras.Input(batch_shape=(None, *x.shape[1:]), dtype=str(x.dtype)) for x in map(plain_array, args)]
+    try:
+        return keras.Model(inputs, source(*inputs))
+    except (TypeError, ValueError) as error:
+        raise CaptureError(f"keras cannot call {type(source).__name__} on these inputs: {str(error)[:300]}") from None
+
+
+def _needed(source: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+    if args or kwargs:
+        return args
+    raise CaptureError(
+        f"{type(source).__qualname__} is code, not a graph of layers: capture needs example inputs, "
+        "kx.capture(model, x)."
+    )
+
+
+def _capture_code(source: Any, examples: Examples, dynamic: Any) -> Model:
+    lifted = capture_code(source, examples, dynamic, _describe(source))
+    lifted.origin = Origin(source, examples)
+    return lifted
+
+
+def _capture_wired(source: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], dynamic: Any) -> Model:
+    """A graph of layers of which some are code."""
+    if args or kwargs:
+        return _capture_code(source, examples_of(source, args, kwargs), dynamic)
+    examples, named = examples_of_inputs(source)
+    return _capture_code(source, examples, dynamic if dynamic is False else {**named, **(dynamic or {})})
 
 
 def config_of(model: Any) -> LayerConfig:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kxchange.errors import TypeInferenceError
 from kxchange.types import DType
@@ -57,6 +57,8 @@ class Layer:
 
 def grow(config: LayerConfig, problems: Problems, default: Policy = FLOAT32, trainable: bool = True) -> Layer:
     """The tree of a layer; what cannot be taken is added to `problems`, all of it."""
+    if config.kind == "operation" and config.class_name in LAYERS and config.class_name not in OPERATIONS:
+        config = replace(config, kind="layer")  # one whose config says of nothing that only layers have
     try:
         policy = read_policy(config, default)
     except TypeInferenceError as error:

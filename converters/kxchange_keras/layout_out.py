@@ -105,3 +105,12 @@ def arranged(graph: Graph, canonical: Callable[[str], str]) -> tuple[Graph, Mapp
         if found <= shared:
             return legal, plans
         shared |= found
+
+
+def legal(graph: Graph) -> Graph:
+    """The graph as it is written.
+
+    Raises:
+        UnsupportedOpError: Ops that Keras has not, all of them.
+    """
+    return arranged(graph, str)[0]

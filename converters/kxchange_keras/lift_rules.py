@@ -20,6 +20,7 @@ from kxchange_keras import (
     lift_preprocessing,
     lift_recurrent,
     lift_reshaping,
+    lift_spectrogram,
 )
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "lift_preprocessing",
     "lift_recurrent",
     "lift_reshaping",
+    "lift_spectrogram",
 ]

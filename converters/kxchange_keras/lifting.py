@@ -19,6 +19,8 @@ from kxchange_keras.topology import Topology
 
 IGNORED = frozenset({"training", "mask", "name"})
 """Arguments of a call that rules do not take: inference only, masks stand apart, names say nothing."""
+NORMS = ("BatchNormalization", "BatchNormalizationV1", "BatchNormalizationV2", "SpectralNormalization")
+"""Layers that always do something else while they are trained; others where they drop anything."""
 MAX_NESTING = 100
 
 
@@ -79,20 +81,32 @@ class Lifter:
         """All blockers so far."""
         return [Blocker(name, reason, tuple(places)) for (name, reason), places in self.blockers.items()]
 
+    def source(self, layer: Layer) -> Source:
+        """Where the nodes of a layer come from."""
+        return Source(path=layer.config.place)
+
+    def place(self, layer: Layer) -> str:
+        """Where a layer stands, for messages."""
+        return layer.config.place
+
     def call(self, layer: Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Use a layer on traced tensors; returns traced tensors, nested as the layer returns them."""
         if any(leaf is MISSING for leaf in leaves([args, dict(kwargs)])):
+            return MISSING
+        if kwargs.get("training") is True and (busy := _trained(layer)):
+            reason = "it is called with training=True, which makes it random or dependent on the rest of the batch"
+            self.blockers.setdefault((busy.config.class_name, reason), []).append(self.place(busy))
             return MISSING
         if layer.config.is_model:
             return self._call_model(layer, args, kwargs)
         call = Call(self, layer, *_autocast(layer, args, kwargs))
         before = PROVENANCE.name, PROVENANCE.source
         PROVENANCE.name = layer.config.place.partition("/")[2] or layer.config.name
-        PROVENANCE.source = Source(path=layer.config.place)
+        PROVENANCE.source = self.source(layer)
         try:
             return self._masked(call, self._apply(call))
         except (CaptureError, TypeInferenceError, DimError) as error:
-            self.blockers.setdefault((layer.config.class_name, str(error)), []).append(layer.config.place)
+            self.blockers.setdefault((layer.config.class_name, str(error)), []).append(self.place(layer))
             return MISSING
         finally:
             PROVENANCE.name, PROVENANCE.source = before
@@ -165,6 +179,17 @@ class Lifter:
                 given = [*leaves(rule.mask(call)), *given]
         rest = iter(given)
         return map_tree(lambda leaf: _with_mask(leaf, next(rest)), result)
+
+
+def _trained(layer: Layer) -> Layer | None:
+    """The first layer in a tree that does something else in training."""
+    for inner in layer.walk():
+        name, options = inner.config.class_name, inner.config.options
+        rates = [options.get(key) or 0 for key in ("rate", "stddev", "dropout", "recurrent_dropout")]
+        drops = any(isinstance(rate, int | float) and rate > 0 for rate in rates)
+        if name in NORMS or (drops and inner.config.kind == "layer"):
+            return inner
+    return None
 
 
 def _takes_masks(layer: Layer) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from kxchange import ops
 from kxchange.dims import Dim
 from kxchange.graph import Node, Value
-from kxchange_keras.layers_out import Delayed, Plan, Statics, planner
+from kxchange_keras.layers_out import Delayed, Plan, Statics, planner, sources
 from kxchange_keras.plans_layer import picking
 from kxchange_keras.windows_out import framed, named_padding
 
@@ -44,9 +44,10 @@ def _(node: Node, statics: Statics) -> Plan | None:
         "use_bias": bias is not None,
     }
     call = _convolved if padding else _padded
+    if (plan := _separable(node, statics)) is not None:
+        return plan
     if groups > 1 and weight.shape[1] == 1 and rank < 3 and len(set(strides)) == 1:
-        turned = ops.permute_dims(weight, axes=(*range(2, 2 + rank), 0, 1))
-        kernel = ops.reshape(turned, shape=(*window, channels, weight.shape[0] // channels))
+        kernel = depthwise_last(weight, channels)
         config["depth_multiplier"] = int(weight.shape[0] // channels)
         name = f"DepthwiseConv{rank}D"
     else:
@@ -54,6 +55,62 @@ def _(node: Node, statics: Statics) -> Plan | None:
         config |= {"filters": int(weight.shape[0]), "groups": groups}
     weights = (("kernel", kernel), *([] if bias is None else [("bias", bias)]))
     return Plan(name, config, weights, call)
+
+
+def depthwise_last(weight: Value, channels: Dim) -> Value:
+    """``channels * multiplier, 1, window...`` as ``window..., channels, multiplier``."""
+    rank = weight.ndim - 2
+    turned = ops.permute_dims(weight, axes=(*range(2, 2 + rank), 0, 1))
+    return ops.reshape(turned, shape=(*weight.shape[2:], channels, weight.shape[0] // channels))
+
+
+def _separable(node: Node, statics: Statics) -> Plan | None:
+    """A convolution of every channel by itself and one of points over it, whose kernels are those of one layer."""
+    x, weight, bias = node.inputs
+    if x is None or weight is None or x.node.op != "conv" or not statics.alone(x) or node.attrs["groups"] != 1:
+        return None
+    inner = x.node
+    source, kernel, inner_bias = inner.inputs
+    if source is None or kernel is None or inner_bias is not None or not statics.holds(kernel) or not is_last(inner):
+        return None
+    points = set(weight.shape[2:]) == {1} and set(node.attrs["strides"]) == {1}
+    channels, strides = inner.attrs["groups"], inner.attrs["strides"]
+    if not points or kernel.shape[1] != 1 or channels != source.shape[-1] or source.ndim > 4 or len(set(strides)) > 1:
+        return None
+    owners = [owner_of(value, name) for value, name in ((kernel, "depthwise_kernel"), (weight, "pointwise_kernel"))]
+    if not owners[0] or owners[0] != owners[1] or any(pair != (0, 0) for pair in node.attrs["padding"]):
+        return None
+    dilations, window = inner.attrs["dilations"], tuple(kernel.shape[2:])
+    if max(strides) > 1 and max(dilations) > 1:
+        return None
+    padding = named_padding(source.shape[1:-1], window, strides, dilations, inner.attrs["padding"])
+    config: dict[str, Any] = {
+        "filters": int(weight.shape[0]),
+        "kernel_size": window,
+        "strides": strides,
+        "padding": padding or "valid",
+        "dilation_rate": dilations,
+        "depth_multiplier": int(kernel.shape[0] // channels),
+        "data_format": "channels_last",
+        "use_bias": bias is not None,
+    }
+    held = [("depthwise_kernel", depthwise_last(kernel, channels)), ("pointwise_kernel", kernel_last(weight))]
+    held += [] if bias is None else [("bias", bias)]
+
+    def call(lowering: Any, layer: Any, node: Node, operands: list[Any]) -> Any:
+        given = operands[0].operands if isinstance(operands[0], Delayed) else []
+        if padding:
+            return layer(lowering.tensor(given[0]))
+        return layer(framed(lowering.tensor(given[0]), inner.attrs["padding"], dims=_dims(inner)))
+
+    return Plan(f"SeparableConv{source.ndim - 2}D", config, tuple(held), call, (inner,))
+
+
+def owner_of(value: Value, name: str) -> str:
+    """The layer whose variable of this name a value is; empty where it is none."""
+    found = sources(value)
+    owner, _, last = found[0].rpartition("/") if len(found) == 1 else ("", "", "")
+    return owner if last == name else ""
 
 
 def _convolved(lowering: Any, layer: Any, node: Node, operands: list[Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from kxchange.converter import Runner
 from kxchange.errors import InputError
-from kxchange.model import Array, Model
+from kxchange.model import Array, Function, Model
 from kxchange_keras.capture import Origin
 
 
@@ -30,6 +31,8 @@ def run_source(origin: Any, model: Model, *, function: str | None = None, float6
     if not isinstance(origin, Origin):
         raise InputError("keras can run a source only as `kx.capture` left it in `model.origin`.")
     entry = model.function(function)
+    if origin.examples is not None:
+        return _code_runner(origin, entry, float64=float64)
     live = widened(origin.model) if float64 else origin.model
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -40,6 +43,24 @@ def run_source(origin: Any, model: Model, *, function: str | None = None, float6
         found = live(given[0] if isinstance(given, list) and len(given) == 1 else given, training=False)
         arrays = [np.asarray(keras.ops.convert_to_numpy(leaf)) for leaf in keras.tree.flatten(found)]
         return dict(zip(entry.output_names, arrays, strict=True))
+
+    return run
+
+
+def _code_runner(origin: Origin, entry: Function, *, float64: bool) -> Runner:
+    """A runner of a model that is code."""
+    if float64:
+        raise InputError("keras runs a model that is code in its own dtypes only.")
+    examples = origin.examples
+    assert examples is not None
+    trains = "training" in inspect.signature(origin.model.call).parameters
+
+    def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        args, kwargs = examples.packed({name: keras.ops.convert_to_tensor(inputs[name]) for name in examples.arrays})
+        found = origin.model(*args, **{**({"training": False} if trains else {}), **kwargs})
+        leaves = [leaf for leaf in keras.tree.flatten(found) if hasattr(leaf, "shape")]
+        arrays = [np.asarray(keras.ops.convert_to_numpy(leaf)) for leaf in leaves]
+        return dict(zip(entry.output_names, arrays, strict=False))
 
     return run
 

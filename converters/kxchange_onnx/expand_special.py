@@ -92,9 +92,9 @@ def _upper_tail(x: Value) -> Value:
     coarse = multiply(floor(multiply(capped, 16.0)), 1 / 16)
     rest = negative(multiply(subtract(capped, coarse), add(capped, coarse)))
     decay = multiply(exp(negative(square(coarse))), exp(rest))
-    middle = ratio(special._ERFC_MIDDLE, minimum(capped, 4.0))
+    middle = ratio(special.ERFC_MIDDLE, minimum(capped, 4.0))
     outside = maximum(capped, 4.0)
-    far = divide(ratio(special._ERFC_FAR, divide(1.0, square(outside))), outside)
+    far = divide(ratio(special.ERFC_FAR, divide(1.0, square(outside))), outside)
     return multiply(where(less(capped, 4.0), middle, far), decay)
 
 

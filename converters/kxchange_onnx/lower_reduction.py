@@ -28,14 +28,14 @@ def _(x: ir.Value) -> ir.Value:
 
 
 def _as_gemm(node: Node) -> bool:
-    x, bias = node.inputs[0], node.inputs[2]
-    # Without a bias, MatMul says the same and has more kernels.
-    return x is not None and x.ndim == 2 and bias is not None and x.dtype.is_floating and has_kernel("Gemm", x.dtype)
+    # MatMul would need the weight transposed: a copy of it when the file is opened.
+    x = node.inputs[0]
+    return x is not None and x.ndim == 2 and x.dtype.is_floating and has_kernel("Gemm", x.dtype)
 
 
 @TABLE.rule("linear", when=_as_gemm)
 def _(x: ir.Value, weight: ir.Value, bias: ir.Value | None) -> ir.Value:
-    return emit("Gemm", x, weight, bias, transB=1)
+    return emit("Gemm", x, weight, *(() if bias is None else (bias,)), transB=1)
 
 
 def _reduction(op_type: str, version: int) -> Any:

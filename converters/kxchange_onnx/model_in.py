@@ -77,9 +77,11 @@ class _Reader:
         self.proto = proto
         self.request = request
         self.tensors = TensorReader(folder, spans)
-        self.parameters = Parameters(own=proto.producer_name == "kxchange")
         self.records = Records(proto)
-        knowledge = Knowledge(self.parameters.array)
+        own = proto.producer_name == "kxchange"
+        self.parameters = Parameters(own=own, stated=self.records.names("parameters") if own else ())
+        # What this converter wrote says which tensors are parameters: integers are not taken for sizes there.
+        knowledge = Knowledge(self.parameters.array, keep=own)
         self.knowledge = knowledge
         self.lifter = Lifter(self.tensors, knowledge, local_functions(proto), self.parameters, self.initializer)
 

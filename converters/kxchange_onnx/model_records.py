@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +15,8 @@ from kxchange_onnx.writing import Writer, lazy_tensor
 DOMAIN = "kxchange"
 UNREAD = "unread_parameters"
 """A function that nothing calls: ONNX Runtime warns of initializers that nothing reads, and drops them."""
+OWN_CONSTANT = re.compile(r"constant_\d+")
+"""How this converter names what it writes for constants of the graph."""
 UNREAD_LIMIT = 2**26
 """Bytes of unread parameters that a file carries; beyond it only their names."""
 
@@ -54,8 +57,8 @@ def metadata(model: Model, function: Function, writer: Writer) -> dict[str, str]
     """What ONNX has no place for, as JSON under ``kxchange.<name>``; empty records are left out.
 
     ``aliases`` (name -> first name), ``unread_parameters``, ``order`` (all names, where those two are not all of it),
-    ``roles`` and ``trainable`` (where they are not the usual ones), ``renamed`` (name -> initializer), ``updates``
-    (output -> state), ``constraints``.
+    ``roles`` and ``trainable`` (where they are not the usual ones), ``renamed`` (name -> initializer), ``parameters``
+    (those called as constants of the graph are), ``updates`` (output -> state), ``constraints``.
     """
     entries = list(model.parameters.values())
     aliases = {entry.name: entry.alias_of for entry in entries if entry.alias_of}
@@ -68,6 +71,7 @@ def metadata(model: Model, function: Function, writer: Writer) -> dict[str, str]
         "roles": {entry.name: str(entry.role) for entry in entries if entry.role is not Role.PARAMETER},
         "trainable": {e.name: e.trainable for e in entries if e.trainable is not (e.role is Role.PARAMETER)},
         "renamed": {name: value.name for name, value in writer.weights.items() if value.name != name},
+        "parameters": [entry.name for entry in entries if OWN_CONSTANT.fullmatch(entry.name)],
         "updates": dict(function.updates),
         "constraints": [constraint.to_json() for constraint in constraints],
     }

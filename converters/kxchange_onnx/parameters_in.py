@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from kxchange.graph import Graph, Node, Value, parameter
@@ -11,11 +10,10 @@ from kxchange.literals import literal
 from kxchange.model import Array, Parameter, Role
 from kxchange.spec import REGISTRY
 from kxchange.types import TensorType
+from kxchange_onnx.model_records import OWN_CONSTANT
 
 EAGER = 2**16
 """Bytes up to which a tensor is decoded at once; larger ones when they are first needed."""
-OWN_CONSTANT = re.compile(r"constant_\d+")
-"""How this converter names what it writes for constants of the graph."""
 
 WEIGHTS: dict[str, tuple[int, ...]] = {
     "matmul": (0, 1),
@@ -63,11 +61,13 @@ class Parameters:
     Attributes:
         entries: Parameters by name, in the order of the file.
         own: Whether this converter wrote the file.
+        stated: Names that are no constant's in such a file, whatever they look like.
     """
 
-    def __init__(self, *, own: bool = False) -> None:
+    def __init__(self, *, own: bool = False, stated: Collection[str] = ()) -> None:
         self.entries: dict[str, Parameter] = {}
         self.own = own
+        self.stated = frozenset(stated)
 
     def array(self, name: str) -> Array:
         """The values of a parameter."""
@@ -78,7 +78,8 @@ class Parameters:
 
         Numbers of rank 0 are literals, as an epsilon is; what this converter wrote says by the name which they are.
         """
-        if OWN_CONSTANT.fullmatch(name) if self.own else type.rank == 0:
+        named_so = OWN_CONSTANT.fullmatch(name) is not None and name not in self.stated
+        if named_so if self.own else type.rank == 0:
             return literal(read(), type.dtype)
         return self.keep(name, type, read)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,17 +15,18 @@ import onnxruntime as ort
 from kxchange.errors import Blocker, BuildError, UnsupportedOpError
 from kxchange.types import DType
 from kxchange_onnx.packing import packed, packed_size, unpacked
-from kxchange_onnx.weights import Place, external, large, message
+from kxchange_onnx.weights import Place, external, large, message, skeleton
 
 QUIET = 4
 """ONNX Runtime's log level for what ends the process; errors come as exceptions."""
 
 
-def open_session(lowered: ir.Model, *, optimize: bool = True, threads: int | None = None) -> Session:
+def open_session(lowered: ir.Model, *, optimize: bool = True, threads: int | None = None, fed: bool = False) -> Session:
     """Compile an ONNX model.
 
     Args:
         lowered: The model; its large weights are handed over beside the message, and ONNX Runtime copies them once.
+        fed: Make the large weights inputs that every run is given: slower to run, and nothing is copied.
         optimize: Whether ONNX Runtime may rewrite the graph.
         threads: Threads per node; ONNX Runtime's choice where None.
 
@@ -38,25 +41,34 @@ def open_session(lowered: ir.Model, *, optimize: bool = True, threads: int | Non
     options.use_deterministic_compute = True
     if threads is not None:
         options.intra_op_num_threads = threads
-    content, held = _detached(lowered, options)
+    tensors = {name: tensor for name, tensor in large(lowered).items() if fed or tensor.dtype.bitwidth >= 8}
+    arrays = {name: np.asarray(tensor.numpy(), order="C") for name, tensor in tensors.items()}
+    content, held = (skeleton(lowered).SerializeToString(), []) if fed else _detached(lowered, options, arrays)
     try:
         session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own exceptions share no public base class
         raise _translated(error, lowered) from error
-    return Session(session, held)
+    return Session(session, held, arrays if fed else {})
 
 
 class Session:
     """A compiled model, and the arrays that its weights live in."""
 
-    def __init__(self, session: ort.InferenceSession, held: list[Any]) -> None:
+    def __init__(
+        self, session: ort.InferenceSession, held: list[Any], fed: Mapping[str, np.ndarray] = MappingProxyType({})
+    ) -> None:
         self._session = session
         self._held = held
+        self._fed = dict(fed)
         self._outputs = [output.name for output in session.get_outputs()]
-        self._plain = all(_is_plain(entry.type) for entry in (*session.get_inputs(), *session.get_outputs()))
+        # Arrays would be copied on the way in, values by reference are not.
+        self._plain = not fed and all(
+            _is_plain(entry.type) for entry in (*session.get_inputs(), *session.get_outputs())
+        )
 
     def run(self, feeds: dict[str, np.ndarray], dtypes: list[DType]) -> list[np.ndarray]:
         """Arrays by input name in, arrays in output order out."""
+        feeds = {**feeds, **self._fed}
         if self._plain:
             return [np.asarray(array) for array in self._session.run(self._outputs, feeds)]
         values = {name: _ort_value(array) for name, array in feeds.items()}
@@ -71,9 +83,9 @@ def _is_plain(type: str) -> bool:
 
 def _ort_value(array: np.ndarray) -> Any:
     if array.dtype.isbuiltin == 1:
-        return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+        return ort.OrtValue.ortvalue_from_numpy(np.asarray(array, order="C"))
     element = int(ir.DataType.from_numpy(array.dtype))
-    bits = np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}")
+    bits = np.asarray(array, order="C").view(f"u{array.dtype.itemsize}")
     if DType.of(array.dtype).bits < 8:  # the shape is that of the elements, of which a byte holds several
         held = np.zeros_like(bits)
         held.reshape(-1)[: packed_size(array.size, DType.of(array.dtype))] = packed(array)
@@ -92,14 +104,14 @@ def _array(value: Any, dtype: DType) -> np.ndarray:
     return np.frombuffer(content, dtype.numpy).reshape(shape)
 
 
-def _detached(lowered: ir.Model, options: ort.SessionOptions) -> tuple[bytes, list[Any]]:
+def _detached(
+    lowered: ir.Model, options: ort.SessionOptions, arrays: Mapping[str, np.ndarray]
+) -> tuple[bytes, list[Any]]:
     """The message without its large weights, and those as values by reference."""
-    tensors = {name: tensor for name, tensor in large(lowered).items() if tensor.dtype.bitwidth >= 8}
-    arrays = [np.ascontiguousarray(tensor.numpy()) for tensor in tensors.values()]
-    values = [_ort_value(array) for array in arrays]
+    values = [_ort_value(array) for array in arrays.values()]
     if values:
-        options.add_external_initializers(list(tensors), values)
-    with external(lowered, {name: Place("weights") for name in tensors}):
+        options.add_external_initializers(list(arrays), values)
+    with external(lowered, {name: Place("weights") for name in arrays}):
         return message(lowered).SerializeToString(), [arrays, values]
 
 

@@ -42,7 +42,7 @@ def verify(model: Model, lowered: ir.Model, function: str | None) -> None:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise BuildError(f"onnx's checker refuses the model that was built: {error}. Please report it.") from error
     try:
-        session = open_session(lowered, optimize=False)
+        session = open_session(lowered, optimize=False, fed=True)
     except UnsupportedOpError:
         return
     for sizes in itertools.islice(possible_sizes(model, function), 2):

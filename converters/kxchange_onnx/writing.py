@@ -77,6 +77,7 @@ class Writer:
         self.reserved: set[str] = set()
         self.weights: dict[str, ir.Value] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
+        self._numbered = 0
 
     def unique(self, base: str) -> str:
         """`base`, or `base` with the first free number behind it; reserved from now on."""
@@ -110,13 +111,19 @@ class Writer:
         """The initializer of these values; equal ones are one."""
         key = (array.dtype.name, array.shape, array.tobytes())
         if key not in self._constants:
-            name = self.unique(f"constant_{len(self._constants)}")
+            name = self._constant_name()
             tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
             value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape))
             value.const_value = tensor
             set_type(value, TensorType(DType.of(array.dtype), array.shape))
             self._constants[key] = self.initializers[name] = value
         return self._constants[key]
+
+    def _constant_name(self) -> str:
+        """The next ``constant_<n>`` that no value has: by this form of the name a reader knows it for no parameter."""
+        while (name := f"constant_{self._numbered}") in self.names:
+            self._numbered += 1
+        return self.unique(name)
 
 
 def lazy_tensor(entry: Parameter, name: str) -> ir.TensorProtocol:

@@ -24,6 +24,7 @@ converter = Converter(
     tensor_verb="kxchange_tensorflow.source:tensor",
     weights_verb="kxchange_tensorflow.build:held_weights",
     supports_verb="kxchange_tensorflow.lower:supports",
+    legalize_verb="kxchange_tensorflow.build:legal",
     gradients_verb="kxchange_tensorflow.gradients:gradients",
     run_file_verb="kxchange_tensorflow.run_file:run_file",
 )

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kxchange.dims import evaluate, symbols
 from kxchange.errors import BuildError, InputError, KxchangeError
+from kxchange.graph import Graph
 from kxchange.model import Function, Model
 from kxchange.passes.channels import channels_last
 from kxchange.passes.legalize import Supports, legalize
@@ -43,6 +44,15 @@ def build(model: Model, *, function: str | None = None, check: bool = True, supp
             for sizes in feasible_sizes(model, entry.function)[:2]:
                 _check_run(name, entry, sizes)
     return built
+
+
+def legal(graph: Graph) -> Graph:
+    """The graph as its functions compute it.
+
+    Raises:
+        UnsupportedOpError: TensorFlow lacks ops; all of them are listed.
+    """
+    return legalize(channels_last(graph), supports, "tensorflow")
 
 
 def _entry(model: Model, function: Function, graph: Any, variables: dict[str, tf.Variable]) -> Entry:

@@ -61,7 +61,6 @@ lift.direct(
     Reciprocal=ops.reciprocal,
     RightShift=ops.bitwise_right_shift,
     Rint=ops.round,
-    Round=ops.round,
     Rsqrt=ops.rsqrt,
     Sign=ops.sign,
     Sin=ops.sin,
@@ -192,3 +191,10 @@ def _(*xs: Any) -> tuple[Any, ...]:
 @lift.rule("ApproximateEqual")
 def _(x: Value, y: Value, *, tolerance: float = 1e-5) -> Value:
     return ops.less(ops.abs(ops.subtract(x, y)), scalar(tolerance, x))
+
+
+@lift.rule("Round")
+def _(x: Value) -> Value:
+    if not x.dtype.is_floating:
+        refuse("it rounds whole numbers, of which TensorFlow's kernel makes 0")
+    return ops.round(x)

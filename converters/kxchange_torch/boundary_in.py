@@ -16,9 +16,9 @@ from kxchange.errors import KxchangeError
 from kxchange.model import Array, Model
 from kxchange_torch.dims_in import DimPlan, resized
 from kxchange_torch.dtypes import to_array
-from kxchange_torch.exporting import evaluation_mode
 from kxchange_torch.guards_in import Guards
 from kxchange_torch.inputs_in import Examples
+from kxchange_torch.modes_in import evaluation_mode
 from kxchange_torch.private import flatten
 
 TOLERANCE = 1e-2

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import inspect
 import types
-import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from kxchange.errors import CaptureError, KxchangeWarning
+from kxchange.errors import CaptureError
 from kxchange.model import Model
 from kxchange.passes.native_parameters import Layout, restored_parameters
 from kxchange_torch.boundary_in import unsafe_sizes
@@ -23,16 +23,12 @@ from kxchange_torch.dims_in import DimPlan, enlarge, plan_dims
 from kxchange_torch.exporting import Findings, export
 from kxchange_torch.inputs_in import Origin, bind_examples, name_positional
 from kxchange_torch.methods_in import capture_methods
+from kxchange_torch.modes_in import say_that_it_evaluates
 from kxchange_torch.module import BuiltModule
 from kxchange_torch.parameters_in import ParameterTable, module_tensors, program_tensors
 from kxchange_torch.program_in import ProgramLift
-
-MODAL = (
-    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout),
-    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
-    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
-)
-"""Layers that compute something else in training mode."""
+from kxchange_torch.side_effects import warning_of_changes
+from kxchange_torch.torchscript_in import is_script, script_program
 
 
 def capture(
@@ -44,7 +40,7 @@ def capture(
     methods: Mapping[str, Any] | None = None,
     **kwargs: Any,
 ) -> Model:
-    """Lift a module, a method of one, a function over tensors, or an exported program.
+    """Lift a module (of TorchScript too), a method of one, a function over tensors, or an exported program.
 
     The module is put into eval mode for the trace and gets its modes back. Parameters share memory with the module's.
 
@@ -69,16 +65,15 @@ def capture(
     if methods is not None:
         options: dict[str, Any] = {"allow_specialised": allow_specialised, "training": training}
         return capture_methods(source, methods, dynamic, partial(capture, **options))
+    source = script_program(source, args, kwargs) if is_script(source) else source
     if isinstance(source, ExportedProgram):
         table = ParameterTable(program_tensors(source))
         plan, names = _program_plan(source, dynamic)
         return ProgramLift(source, table, names, plan, Findings(), allow_specialised, training).model(_describe(source))
     module = as_module(source)
     examples = bind_examples(module, args, kwargs)
-    _say_that_it_evaluates(module, training)
     plan = plan_dims(examples, dynamic)
-    named = name_positional(examples.signature, examples.args) | examples.kwargs
-    require_no_baked_sizes(named, plan.sizes)
+    require_no_baked_sizes(name_positional(examples.signature, examples.args) | examples.kwargs, plan.sizes)
     examples = enlarge(examples, plan)
     names = [leaf.name for leaf in examples.leaves]
 
@@ -88,14 +83,21 @@ def capture(
         table = ParameterTable(module_tensors(module))
         return ProgramLift(program, table, names, plan, findings, allow_specialised, training)
 
-    lift = lifted(compiling=False)
+    lift = warning_of_changes(module, lambda: lifted(compiling=False))
     if lift.guards.fixed_axes and not allow_specialised:
         lift = _with_whole_loops(lifted) or lift
+    say_that_it_evaluates(module, lift.guards.findings.modes, training)
     model = lift.model(_describe(source))
     model.constraints += tuple(unsafe_sizes(model, module, examples, plan, lift.guards))
-    if isinstance(module, BuiltModule) and any(layout != Layout(name) for name, layout in module.kx_layouts.items()):
-        model = restored_parameters(model, module.kx_layouts)
+    model = _in_source_layout(model, module)
     model.origin = Origin(module, examples)
+    return model
+
+
+def _in_source_layout(model: Model, module: nn.Module) -> Model:
+    """The parameters of a module that kxchange built, as its source had them."""
+    if isinstance(module, BuiltModule) and any(layout != Layout(name) for name, layout in module.kx_layouts.items()):
+        return restored_parameters(model, module.kx_layouts)
     return model
 
 
@@ -114,11 +116,6 @@ def as_module(source: Any) -> nn.Module:
     Raises:
         CaptureError: It is nothing that can be called on tensors.
     """
-    if isinstance(source, torch.jit.ScriptModule):
-        raise CaptureError(
-            "torch cannot trace a TorchScript module, which has no Python code. Capture the nn.Module that it was made "
-            "from; kx.load_weights(model, path) takes the tensors of its archive."
-        )
     if isinstance(source, nn.Module):
         return source
     if isinstance(source, types.MethodType) and isinstance(source.__self__, nn.Module):
@@ -128,24 +125,6 @@ def as_module(source: Any) -> nn.Module:
     raise CaptureError(
         f"torch cannot capture a {type(source).__name__}: pass a module, a function or an exported program."
     )
-
-
-def _say_that_it_evaluates(module: nn.Module, training: bool) -> None:
-    """Warn where the module would do something else as it stands: layers in training mode whose mode matters."""
-    live = [name for name, child in module.named_modules() if child.training and _matters(child)]
-    if live and not training:
-        listed = ", ".join(repr(name) for name in live[:4]) + (f" and {len(live) - 4} more" if len(live) > 4 else "")
-        warnings.warn(
-            f"{type(module).__name__} is in training mode, and is captured as it is in evaluation mode: {listed} would "
-            "act differently. Call eval() before the capture, or pass training=True to keep dropout in the model.",
-            KxchangeWarning,
-            stacklevel=5,
-        )
-
-
-def _matters(child: nn.Module) -> bool:
-    """Whether a layer's mode changes what it gives: dropout that drops, statistics that are kept."""
-    return isinstance(child, MODAL) and bool(getattr(child, "p", 0) or getattr(child, "track_running_stats", False))
 
 
 def _calling(module: nn.Module, method: Callable[..., Any]) -> nn.Module:
@@ -170,7 +149,8 @@ def _as_forward(function: Any) -> Any:
     def forward(*args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
 
-    forward.__signature__ = inspect.signature(function)  # pyright: ignore[reportFunctionMemberAccess]
+    with suppress(ValueError):  # what is built in may have no signature that Python can read
+        forward.__signature__ = inspect.signature(function)  # pyright: ignore[reportFunctionMemberAccess]
     return forward
 
 

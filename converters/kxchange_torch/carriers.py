@@ -29,7 +29,7 @@ STORING = frozenset(
 )
 """Ops that only move or convert elements, for which torch takes every type."""
 ORDERED = frozenset(
-    ("floor_divide", "remainder", "fmod", "truncated_divide", "bitwise_right_shift", "pow")
+    ("floor_divide", "remainder", "fmod", "truncated_divide", "pow")
     + ("less", "less_equal", "greater", "greater_equal", "maximum", "minimum", "clip", "relu", "relu6")
     + ("max", "min", "argmax", "argmin", "cumulative_max", "cumulative_min", "max_pool", "adaptive_max_pool")
     + ("sort", "argsort", "top_k", "searchsorted", "unique", "scatter", "scatter_nd")

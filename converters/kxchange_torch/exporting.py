@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import io
 import logging
+import re
+import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +23,7 @@ from kxchange.errors import CaptureError
 from kxchange_torch.containers_in import register_containers
 from kxchange_torch.dims_in import DimPlan, dynamic_shapes, solve
 from kxchange_torch.inputs_in import Examples
+from kxchange_torch.modes_in import evaluation_mode, recording_mode_questions
 from kxchange_torch.private import (
     as_if_compiling,
     decompositions,
@@ -57,25 +62,12 @@ class Findings:
     Attributes:
         lines: User's lines by the identity of torch's record of a guard.
         branches: Conditions that the user's code asked: sympy relation, as it held for the example, and line.
+        modes: Lines of the user's code that ask whether a module trains which does, as it stands; the module's class.
     """
 
     lines: dict[int, UserLine] = field(default_factory=dict)
     branches: dict[Any, str] = field(default_factory=dict)
-
-
-@contextmanager
-def evaluation_mode(module: nn.Module) -> Iterator[None]:
-    """Eval mode for every submodule, and the modes they had again afterwards; attention's fast path is off."""
-    modes = {child: child.training for child in module.modules()}
-    fast = torch.backends.mha.get_fastpath_enabled()
-    module.eval()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-        for child, mode in modes.items():
-            child.training = mode
+    modes: dict[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -152,7 +144,9 @@ def _export(
 ) -> torch.export.ExportedProgram:
     shapes = _nested_shapes(examples, plan) if examples.leaves else None
     conditions = (
+        recording_mode_questions(module, findings.modes),
         evaluation_mode(module),
+        naming_arguments(module, examples),
         checking_dims(module, plan, examples),
         _user_lines(findings),
         keeping_user_frames(is_framework),
@@ -163,6 +157,7 @@ def _export(
         *((as_if_compiling(),) if compiling else ()),
     )
     with ExitStack() as stack:
+        stack.enter_context(_without_graph_dumps())
         for condition in conditions:
             stack.enter_context(condition)
         return torch.export.export(module, examples.args, examples.kwargs, dynamic_shapes=shapes or None, strict=False)
@@ -172,13 +167,45 @@ def _nested_shapes(examples: Examples, plan: DimPlan) -> Any:
     """The axes' specs in the shape of `forward`'s arguments."""
     specs = dynamic_shapes(examples, plan)
     args, kwargs = nested(iter(specs), flatten((examples.args, examples.kwargs))[1])
-    return dict(examples.signature.bind(*args, **kwargs).arguments)
+    return dict(spelled_out(examples).bind(*args, **kwargs).arguments)
+
+
+def spelled_out(examples: Examples) -> inspect.Signature:
+    """The signature of `forward` with a parameter of its own for each argument that ``**kwargs`` catches."""
+    parameters = list(examples.signature.parameters.values())
+    caught = [name for name in examples.kwargs if name not in examples.signature.parameters]
+    place = len(parameters) - any(p.kind is p.VAR_KEYWORD for p in parameters)
+    parameters[place:place] = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in caught]
+    return examples.signature.replace(parameters=parameters)
+
+
+@contextmanager
+def naming_arguments(module: nn.Module, examples: Examples) -> Iterator[None]:
+    """Let `forward` say what it is called with: torch loses count of dynamic shapes below ``**kwargs``."""
+    signature = spelled_out(examples)
+    if signature == examples.signature:
+        yield
+        return
+    before, original = vars(module).get("forward"), module.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return original(*args, **kwargs)
+
+    forward.__signature__ = signature  # pyright: ignore[reportFunctionMemberAccess]
+    vars(module)["forward"] = forward
+    try:
+        yield
+    finally:
+        del vars(module)["forward"]
+        if before is not None:
+            vars(module)["forward"] = before
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without torch's warnings and logs of failure: what matters becomes our error."""
-    loud = [logging.getLogger(name) for name in ("torch.fx.experimental.symbolic_shapes", "torch.export")]
+    names = ("torch.fx.experimental.symbolic_shapes", "torch.export", "torch._subclasses.fake_tensor")
+    loud = [logging.getLogger(name) for name in names]
     before = [logger.disabled for logger in loud]
     try:
         for logger in loud:
@@ -189,6 +216,20 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, state in zip(loud, before, strict=True):
             logger.disabled = state
+
+
+@contextmanager
+def _without_graph_dumps() -> Iterator[None]:
+    """What is written to stderr meanwhile, without the half-traced graph that torch writes there when it fails."""
+    written, dump = io.StringIO(), ""
+    try:
+        with redirect_stderr(written):
+            yield
+    except Exception as error:
+        dump = f"{getattr(error, 'partial_fx_graph', '')}\n"
+        raise
+    finally:
+        sys.stderr.write(written.getvalue().replace(dump, "") if dump.strip() else written.getvalue())
 
 
 @contextmanager
@@ -212,12 +253,23 @@ def explain(module: nn.Module, error: BaseException) -> str:
         frames = [f for f in traceback.extract_tb(cause.__traceback__) if not is_framework(f.filename)]
         cause = cause.__cause__ or cause.__context__
     place = f" at {relative_file(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
+    code = f", in `{frames[-1].line}`" if frames and frames[-1].line else ""
     advice = next((advice for sign, advice in _ADVICE.items() if sign in str(error)), "")
-    return f"torch.export cannot trace {type(module).__name__}{place}: {text[:600]}.{advice}"
+    if _OPERATOR.fullmatch(text):
+        text = f"{text} has no form that can be traced"
+        advice = (
+            " Sparse, nested and quantized tensors cannot be exported: use dense ones in forward. Some other "
+            "operators can be traced with fixed sizes only: pass dynamic=False."
+        )
+    text = _UNHINTED.sub("", text)[:600].rstrip(". ")
+    return f"torch.export cannot trace {type(module).__name__}{place}: {text}{code}.{advice}"
 
 
+_OPERATOR = re.compile(r"[a-z_]+\.\w+\.\w+")
+_UNHINTED = re.compile(r" \(unhinted: [^\n]*?\)\.\s+\(Size-like symbols: [^\n)]*\)")
 _ADVICE: Mapping[str, str] = {
     ".numpy()": " Compute with torch operations in forward: NumPy cannot be traced.",
+    "__array__": " Compute with torch operations in forward: NumPy cannot be traced.",
     "specialized integer": " A size that depends on values: pass it as an input, or compute with a mask of full size.",
     "data-dependent": " A branch or a size that depends on values: use torch.where, torch.cond, or torch._check.",
     "GuardOnDataDependent": " A branch or a size that depends on values: use torch.where, torch.cond, or torch._check.",

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from kxchange_torch.exporting import evaluation_mode
+from kxchange_torch.modes_in import evaluation_mode
 from kxchange_torch.private import flatten, unflatten
 
 WIDE: dict[torch.dtype, torch.dtype] = {

@@ -23,15 +23,14 @@ def is_foreign(model: Model, layout: str) -> bool:
 
     Args:
         model: What is built.
-        layout: ``"source"``, ``"native"``, or ``"auto"``: native unless the model comes from torch, or from nowhere.
+        layout: ``"source"``, ``"native"``, or ``"auto"``: native unless the parameters are torch's, or nobody's.
 
     Raises:
         BuildError: Another word.
     """
     if layout not in ("auto", "native", "source"):
         raise BuildError(f"torch has the layouts 'auto', 'native' and 'source', not {layout!r}.")
-    origin = model.provenance.get("backend") or model.provenance.get("format")
-    return layout == "native" or (layout == "auto" and origin not in (None, "torch", "pt2"))
+    return layout == "native" or (layout == "auto" and model.home not in ("", "torch", "pt2"))
 
 
 def native_name(name: str, readers: frozenset[Reader]) -> str:

@@ -78,6 +78,41 @@ def refuse(reason: str) -> NoReturn:
     raise CaptureError(reason)
 
 
+MISSING = Absent()
+"""The result of an operator that could neither be lifted nor typed; what depends on it is skipped."""
+
+CHECKS = {"aten._linalg_check_errors.default"}
+"""Operators that only raise: what they check, every backend does in its own way."""
+
+
+def result_is_read(index: int) -> bool:
+    """Whether anything but a check reads that result of the operator being lifted."""
+    return any(_reads(user, index) for user in SCOPE.lifter.node.users)
+
+
+def _reads(user: Any, index: int) -> bool:
+    if getattr(user.target, "__name__", "") != "getitem":
+        return True
+    return user.args[1] == index and not all(_only_checks(reader) for reader in user.users)
+
+
+def _only_checks(reader: Any) -> bool:
+    return bool(CHECKS & {str(reader.target), *map(str, reader.args[1:2])})
+
+
+NO_RULE = "there is no lifting rule for it"
+
+
+def dissolve() -> NoReturn:
+    """Ask for torch's own definition of the operator being lifted; where there is none it is a blocker.
+
+    Raises:
+        CaptureError: always.
+    """
+    SCOPE.lifter.unknown.setdefault(SCOPE.lifter.node.target)
+    raise CaptureError(NO_RULE)
+
+
 def each(rules: dict[str, str], make: Callable[[str], Callable[..., Any]], pattern: str = "aten.{}.default") -> None:
     """Register ``make(op name)`` for every ATen name of `rules`."""
     for name, op in rules.items():

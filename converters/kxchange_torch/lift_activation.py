@@ -104,7 +104,7 @@ def _(x: Value, amount: float) -> Value:
 
 @lift.rule("aten.hardshrink.default")
 def _(x: Value, amount: float) -> Value:
-    return ops.hard_shrink(x, lambda_=amount)
+    return x if amount < 0 else ops.hard_shrink(x, lambda_=amount)  # nothing lies between 1 and -1
 
 
 @lift.rule("aten.threshold.default")

@@ -10,8 +10,15 @@ from typing import Any
 from kxchange import ops
 from kxchange.dims import Dim
 from kxchange.graph import Value
-from kxchange_torch.lift import Absent, lift, refuse
+from kxchange_torch.lift import MISSING, lift, refuse, result_is_read
 from kxchange_torch.lift_manipulation import reshape
+from kxchange_torch.lift_windows import (
+    bin_taps,
+    covered_counts,
+    integer_average,
+    place_of_greatest,
+    sliding_taps,
+)
 
 Ints = Sequence[int] | int
 
@@ -132,22 +139,53 @@ def avg_pool(
 ) -> Value:
     """Strides default to the window; a divisor of one's own replaces the count."""
     size = spread(window, rank)
-    return batched(
-        x,
-        rank,
-        lambda y: ops.avg_pool(
+    steps = spread(strides, rank) if strides else size
+
+    def floating(y: Value) -> Value:
+        return ops.avg_pool(
             y,
             window=size,
-            strides=spread(strides, rank) if strides else size,
+            strides=steps,
             padding=pairs(padding, rank),
             ceil_mode=ceil,
             count_include_pad=include,
             divisor=divisor,
+        )
+
+    def whole(y: Value) -> Value:
+        ones = (1,) * rank
+        counts = ops.max_pool(
+            y, window=size, strides=steps, padding=pairs(padding, rank), dilations=ones, ceil_mode=ceil
+        ).shape[2:]
+        axes = list(zip(y.shape[2:], counts, size, steps, spread(padding, rank), strict=True))
+        taps = [sliding_taps(*axis, 1) for axis in axes]
+        return integer_average(y, taps, [covered_counts(*axis, include) for axis in axes], divisor)
+
+    return batched(x, rank, whole if x.dtype.is_integer else floating)
+
+
+def max_pool_at(x: Value, rank: int, window: Ints, strides: Ints, padding: Ints, dilations: Ints, ceil: bool) -> Value:
+    """Where the greatest elements of a `max_pool` stand, counted over the spatial axes."""
+    size = spread(window, rank)
+    steps = spread(strides, rank) if strides else size
+
+    def places(y: Value) -> Value:
+        counts = max_pool(y, rank, window, strides, padding, dilations, ceil).shape[2:]
+        axes = zip(y.shape[2:], counts, size, steps, spread(padding, rank), spread(dilations, rank), strict=True)
+        return place_of_greatest(y, [sliding_taps(*axis) for axis in axes])
+
+    return batched(x, rank, places)
+
+
+def adaptive_max_pool_at(x: Value, rank: int, size: Any) -> Value:
+    """Where the greatest elements of an `adaptive_max_pool` stand, counted over the spatial axes."""
+    return batched(
+        x,
+        rank,
+        lambda y: place_of_greatest(
+            y, [bin_taps(n, count) for n, count in zip(y.shape[2:], _output(size, y, rank), strict=True)]
         ),
     )
-
-
-NO_INDICES = Absent("max_pool's indices have no lift yet; pool without return_indices")
 
 
 def _register_pools(n: int) -> None:
@@ -157,7 +195,8 @@ def _register_pools(n: int) -> None:
     def maximum_at(
         x: Value, window: Ints, strides: Ints, padding: Ints, dilations: Ints, ceil: bool
     ) -> tuple[Any, ...]:
-        return max_pool(x, n, window, strides, padding, dilations, ceil), NO_INDICES
+        values = max_pool(x, n, window, strides, padding, dilations, ceil)
+        return values, max_pool_at(x, n, window, strides, padding, dilations, ceil) if result_is_read(1) else MISSING
 
     def average(
         x: Value, window: Ints, strides: Ints, padding: Ints, ceil: bool, include: bool, divisor: int | None
@@ -176,7 +215,7 @@ def _register_pools(n: int) -> None:
     lift.rule(f"aten.adaptive_max_pool{n}d.default")(
         lambda x, size: (
             batched(x, n, lambda y: ops.adaptive_max_pool(y, output_size=_output(size, y, n))),
-            NO_INDICES,
+            adaptive_max_pool_at(x, n, size) if result_is_read(1) else MISSING,
         )
     )
 

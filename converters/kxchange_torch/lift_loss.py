@@ -105,7 +105,10 @@ def _(logits: Value, target: Value, weight: Value | None, reduction: int, ignore
 
 
 @lift.rule("aten.cross_entropy_loss.default")
-def _(logits: Value, target: Value, weight: Value | None, reduction: int, ignored: int, smoothing: float) -> Value:
+def cross_entropy(
+    logits: Value, target: Value, weight: Value | None, reduction: int, ignored: int, smoothing: float
+) -> Value:
+    """The loss of logits against classes or their probabilities."""
     axis = 1 if logits.ndim > 1 else 0
     log = ops.log_softmax(logits, axis=axis)
     if target.dtype.is_floating:

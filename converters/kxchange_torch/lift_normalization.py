@@ -7,7 +7,8 @@ from typing import Any
 from kxchange import ops
 from kxchange.graph import Value
 from kxchange.reshaping import product
-from kxchange_torch.lift import lift, refuse
+from kxchange.types import DType
+from kxchange_torch.lift import dissolve, lift, refuse
 from kxchange_torch.lift_creation import full
 from kxchange_torch.lift_promotion import cast
 
@@ -63,8 +64,19 @@ def _(
     epsilon: float,
 ) -> Value:
     if training and mean is not None:
-        return refuse("batch_norm is in training mode and would update its statistics; call eval()")
-    return batch_norm(x, weight, bias, mean, variance, epsilon)
+        return _dissolve_update("batch_norm", mean)
+    return batch_norm(x, weight, bias, None if training else mean, variance, epsilon)
+
+
+def _dissolve_update(name: str, mean: Value) -> Any:
+    """An update of inputs is a result; one of a module's own statistics says that it was left in training mode."""
+    _require_inputs(name, mean)
+    return dissolve()
+
+
+def _require_inputs(name: str, *statistics: Value | None) -> None:
+    if any(value is not None and value.node.op == "parameter" for value in statistics):
+        refuse(f"{name} is in training mode and would update its statistics; call eval()")
 
 
 def batch_norm(
@@ -96,10 +108,48 @@ def _(
     return batch_norm(x, weight, bias, mean, variance, epsilon), mean, ops.rsqrt(ops.add(variance, epsilon))
 
 
-@lift.rule(
-    "aten._native_batch_norm_legit.default", "aten._native_batch_norm_legit_functional.default",
-    "aten._batch_norm_with_update.default", "aten._batch_norm_with_update_functional.default",
-)  # fmt: skip
+def _updated(
+    x: Value, weight: Value | None, bias: Value | None, mean: Value, variance: Value, momentum: float, epsilon: float
+) -> tuple[Value, ...]:
+    """The result, the batch's mean and inverse deviation, and what the running statistics become."""
+    _require_inputs("batch_norm", mean, variance)
+    axes = tuple(axis for axis in range(x.ndim) if axis != 1)
+    batch_mean, spread = ops.mean(x, axis=axes), ops.var(x, axis=axes, correction=0.0)
+    unbiased = ops.var(x, axis=axes, correction=1.0)
+    moved = [
+        ops.add(ops.multiply(cast(new, old.dtype), momentum), ops.multiply(old, 1 - momentum))
+        for old, new in ((mean, batch_mean), (variance, unbiased))
+    ]
+    result = batch_norm(x, weight, bias, None, None, epsilon)
+    return result, batch_mean, ops.rsqrt(ops.add(spread, epsilon)), *moved
+
+
+@lift.rule("aten._native_batch_norm_legit_functional.default")
+def _(
+    x: Value,
+    weight: Value | None,
+    bias: Value | None,
+    mean: Value,
+    variance: Value,
+    training: bool,
+    momentum: float,
+    epsilon: float,
+) -> tuple[Value, ...]:
+    if training:
+        return _updated(x, weight, bias, mean, variance, momentum, epsilon)
+    empty = full((0,), 0, x.dtype)
+    return batch_norm(x, weight, bias, mean, variance, epsilon), empty, empty, mean, variance
+
+
+@lift.rule("aten._batch_norm_with_update_functional.default")
+def _(
+    x: Value, weight: Value | None, bias: Value | None, mean: Value, variance: Value, momentum: float, epsilon: float
+) -> tuple[Value, ...]:
+    result, batch_mean, inverse, *moved = _updated(x, weight, bias, mean, variance, momentum, epsilon)
+    return result, batch_mean, inverse, full((0,), 0, DType.UINT8), *moved
+
+
+@lift.rule("aten._native_batch_norm_legit.default", "aten._batch_norm_with_update.default")
 def _(*_args: Any) -> Value:
     return refuse("batch_norm is in training mode and would update its statistics; call eval()")
 
@@ -143,7 +193,7 @@ def _(
     if not use_input_stats:
         return batch_norm(x, weight, bias, mean, variance, epsilon)
     if mean is not None:
-        return refuse("instance_norm is in training mode and would update its statistics; call eval()")
+        return _dissolve_update("instance_norm", mean)
     return ops.instance_norm(x, weight, bias, epsilon=epsilon, channel_axis=1)
 
 

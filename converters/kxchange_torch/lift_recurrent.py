@@ -6,21 +6,27 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kxchange import ops
-from kxchange.graph import Value
+from kxchange.graph import Graph, Value, placeholder
 from kxchange_torch.lift import SCOPE, lift, refuse
 from kxchange_torch.lift_manipulation import split, swap
 from kxchange_torch.lift_slicing import pick
 
-Weights = tuple[Value, Value, Value | None, Value | None]
+Weights = tuple[Value, Value, Value | None, Value | None, Value | None]
+"""Kernels of inputs and of hidden states, their biases, and the projection of the hidden state."""
 Step = Callable[[Value, Weights, int, bool], tuple[Value, ...]]
 
 
-def _weights(params: Sequence[Value], index: int, has_biases: bool) -> Weights:
-    """Kernels and biases of one direction of one layer."""
-    if not has_biases:
-        return params[2 * index], params[2 * index + 1], None, None
-    first, second, third, fourth = params[4 * index : 4 * index + 4]
-    return first, second, third, fourth
+def _weights(params: Sequence[Value], index: int, has_biases: bool, projected: bool) -> Weights:
+    """What one direction of one layer has."""
+    count = _count(has_biases, projected)
+    held = list(params[count * index : count * (index + 1)])
+    projection = held.pop() if projected else None
+    w_x, w_h, b_x, b_h = held if has_biases else (*held, None, None)
+    return w_x, w_h, b_x, b_h, projection  # pyright: ignore[reportReturnType]
+
+
+def _count(has_biases: bool, projected: bool) -> int:
+    return (4 if has_biases else 2) + projected
 
 
 def run_layers(
@@ -36,8 +42,7 @@ def run_layers(
 ) -> tuple[Value, ...]:
     """Outputs of the last layer, and each kind of final state stacked over layers and directions."""
     directions = 2 if bidirectional else 1
-    if len(params) != layers * directions * (4 if has_biases else 2):
-        return refuse("projected hidden states (proj_size) have no lift")
+    projected = len(params) != layers * directions * _count(has_biases, False)
     if train and rate > 0 and layers > 1:
         return refuse("dropout between the layers is live (training=True); call eval()")
     x = swap(x, 0, 1) if batch_first else x
@@ -46,7 +51,7 @@ def run_layers(
         found: list[Value] = []
         for direction in range(directions):
             index = layer * directions + direction
-            outputs, *state = step(x, _weights(params, index, has_biases), index, direction == 1)
+            outputs, *state = step(x, _weights(params, index, has_biases, projected), index, direction == 1)
             found.append(outputs)
             states.append(tuple(state))
         x = found[0] if len(found) == 1 else ops.concat(*found, axis=-1)
@@ -61,15 +66,36 @@ def _(x: Value, hx: Sequence[Value], params: Sequence[Value], *options: Any) -> 
     hidden, cell = hx
 
     def step(y: Value, weights: Weights, index: int, reverse: bool) -> tuple[Value, ...]:
-        return ops.lstm(y, *weights, pick(hidden, 0, index), pick(cell, 0, index), reverse=reverse)
+        states = pick(hidden, 0, index), pick(cell, 0, index)
+        if weights[-1] is not None:
+            return _projected(y, weights, *states, reverse)
+        return ops.lstm(y, *weights[:-1], *states, reverse=reverse)
 
     return run_layers(x, params, step, *options)
+
+
+def _projected(y: Value, weights: Weights, hidden: Value, cell: Value, reverse: bool) -> tuple[Value, ...]:
+    """An LSTM whose hidden state is a projection of the cell's output (`proj_size`), as a loop over the sequence."""
+    w_x, w_h, b_x, b_h, projection = weights
+    consts = [value for value in (w_h, projection, b_h) if value is not None]
+    operands = (*consts, hidden, cell, ops.linear(y, w_x, b_x))
+    inner = [placeholder(f"x{i}", value.type) for i, value in enumerate(operands)]
+    inner[-1] = placeholder("gates", operands[-1].type.with_shape(operands[-1].shape[1:]))
+    *known, h, c, gates = inner
+    gates = ops.add(gates, ops.linear(h, known[0], known[2] if b_h is not None else None))
+    out, c = _cell_of(gates, c)
+    h = ops.linear(out, known[1], None)
+    body = Graph(tuple(inner), (h, c, h))
+    hidden, cell, outputs = ops.scan(
+        *operands, body=body, num_consts=len(consts), num_carry=2, reverse=reverse, length=y.shape[0]
+    )
+    return outputs, hidden, cell
 
 
 @lift.rule("aten.gru.input")
 def _(x: Value, hidden: Value, params: Sequence[Value], *options: Any) -> tuple[Value, ...]:
     def step(y: Value, weights: Weights, index: int, reverse: bool) -> tuple[Value, ...]:
-        return ops.gru(y, *weights, pick(hidden, 0, index), reverse=reverse)
+        return ops.gru(y, *weights[:-1], pick(hidden, 0, index), reverse=reverse)
 
     return run_layers(x, params, step, *options)
 
@@ -77,7 +103,7 @@ def _(x: Value, hidden: Value, params: Sequence[Value], *options: Any) -> tuple[
 def _rnn(activation: str) -> Callable[..., tuple[Value, ...]]:
     def rule(x: Value, hidden: Value, params: Sequence[Value], *options: Any) -> tuple[Value, ...]:
         def step(y: Value, weights: Weights, index: int, reverse: bool) -> tuple[Value, ...]:
-            return ops.rnn(y, *weights, pick(hidden, 0, index), reverse=reverse, activation=activation)
+            return ops.rnn(y, *weights[:-1], pick(hidden, 0, index), reverse=reverse, activation=activation)
 
         return run_layers(x, params, step, *options)
 
@@ -96,9 +122,12 @@ def _(*_args: Any) -> Value:
 @lift.rule("aten.lstm_cell.default")
 def _(x: Value, hx: Sequence[Value], w_x: Value, w_h: Value, b_x: Value | None, b_h: Value | None) -> tuple[Value, ...]:
     hidden, cell = hx
-    gates = ops.add(ops.linear(x, w_x, b_x), ops.linear(hidden, w_h, b_h))
-    size = hidden.shape[-1]
-    i, f, g, o = split(gates, [size] * 4, -1)
+    return _cell_of(ops.add(ops.linear(x, w_x, b_x), ops.linear(hidden, w_h, b_h)), cell)
+
+
+def _cell_of(gates: Value, cell: Value) -> tuple[Value, Value]:
+    """One step of an LSTM from the sums before its activations: what it gives, and the next cell."""
+    i, f, g, o = split(gates, [cell.shape[-1]] * 4, -1)
     cell = ops.add(ops.multiply(ops.sigmoid(f), cell), ops.multiply(ops.sigmoid(i), ops.tanh(g)))
     return ops.multiply(ops.sigmoid(o), ops.tanh(cell)), cell
 

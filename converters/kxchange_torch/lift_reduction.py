@@ -318,6 +318,8 @@ def _(x: Value) -> Value:
 
 @lift.rule("aten.sum_to_size.default")
 def _(x: Value, shape: tuple[Dim, ...]) -> Value:
+    if not shape:
+        return ops.sum(_summed(x, None), axis=None)
     lead = x.ndim - len(shape)
     axes = tuple(i for i, size in enumerate(x.shape) if i < lead or (shape[i - lead] == 1 and size != 1))
     result = ops.sum(_summed(x, None), axis=axes, keepdims=True) if axes else x

@@ -8,12 +8,13 @@ import numpy as np
 
 from kxchange import ops
 from kxchange.graph import Value
-from kxchange_torch.lift import Absent, lift, refuse
+from kxchange_torch.lift import MISSING, Absent, lift, refuse, result_is_read
 from kxchange_torch.lift_complex import adjoint
+from kxchange_torch.lift_creation import full
+from kxchange_torch.lift_elimination import eliminate, indefinite_code, singular_code
 from kxchange_torch.lift_manipulation import swap
 from kxchange_torch.lift_promotion import cast
 
-INFO = Absent("it reads the error codes of a factorization, which only LAPACK gives; read the result instead")
 FACTORS = Absent("it reads the packed factors of another operator; factorize with torch.linalg.qr, cholesky or svd")
 
 UNROLLED = 64
@@ -27,7 +28,7 @@ def _(x: Value, upper: bool) -> Value:
 
 @lift.rule("aten.linalg_cholesky_ex.default")
 def _(x: Value, upper: bool) -> Any:
-    return ops.cholesky(x, upper=upper), INFO
+    return ops.cholesky(x, upper=upper), indefinite_code(x, upper) if result_is_read(1) else MISSING
 
 
 @lift.rule("aten.cholesky_solve.default")
@@ -67,7 +68,7 @@ def _(x: Value) -> Any:
 
 @lift.rule("aten.linalg_inv_ex.default")
 def _(x: Value) -> Any:
-    return ops.inv(x), INFO
+    return ops.inv(x), singular_code(eliminate(x)[0]) if result_is_read(1) else MISSING
 
 
 @lift.rule("aten.linalg_inv.default", "aten.inverse.default")
@@ -90,12 +91,15 @@ def solved(x1: Value, x2: Value, left: bool) -> Value:
 
 @lift.rule("aten._linalg_solve_ex.default")
 def _(x1: Value, x2: Value, left: bool) -> Any:
-    return solved(x1, x2, left), FACTORS, FACTORS, INFO
+    if not any(map(result_is_read, (1, 2, 3))):
+        return solved(x1, x2, left), FACTORS, FACTORS, MISSING
+    factors, _, pivots = eliminate(x1)
+    return solved(x1, x2, left), factors, pivots, singular_code(factors)
 
 
 @lift.rule("aten.linalg_solve_ex.default")
 def _(x1: Value, x2: Value, left: bool) -> Any:
-    return solved(x1, x2, left), INFO
+    return solved(x1, x2, left), singular_code(eliminate(x1)[0]) if result_is_read(1) else MISSING
 
 
 @lift.rule("aten.linalg_solve.default")
@@ -149,6 +153,8 @@ def _(x: Value, atol: Any, rtol: Any, hermitian: bool) -> Value:
     if hermitian:
         lower = ops.tril(x, k=0)
         x = ops.add(lower, adjoint(ops.tril(x, k=-1)))
+    if 0 in x.shape:
+        return full((*x.shape[:-2], x.shape[-1], x.shape[-2]), 0, x.dtype)
     u, s, vh = ops.svd(x, full_matrices=False)
     largest = ops.max(s, axis=(-1,), keepdims=True)
     limit = _tolerance(x, largest, atol, rtol)

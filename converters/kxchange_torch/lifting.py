@@ -17,20 +17,11 @@ from kxchange.types import TensorType
 from kxchange_torch import lift_rules  # noqa: F401 - fills the table
 from kxchange_torch.dim_map import DimMap
 from kxchange_torch.dtypes import CANONICAL
-from kxchange_torch.lift import SCOPE, Absent, Number, lift
+from kxchange_torch.lift import CHECKS, MISSING, NO_RULE, SCOPE, Absent, Number, lift
 from kxchange_torch.lift_promotion import cast
 from kxchange_torch.mutation_in import written_arguments
 from kxchange_torch.private import schema_of
 from kxchange_torch.sources_in import Sources
-
-NO_RULE = "there is no lifting rule for it"
-CHECKS = {"aten._linalg_check_errors.default"}
-"""Operators that only raise: what they check, every backend does in its own way."""
-
-
-MISSING = Absent()
-"""The result of an operator that could neither be lifted nor typed; what depends on it is skipped."""
-
 
 DECIDED_BY_DATA = (
     "a size or position that only the data decides; pass it as an input, or take the size of a tensor instead"

@@ -10,7 +10,7 @@ import torch
 
 from kxchange.types import DType
 from kxchange_torch.dtypes import torch_dtype
-from kxchange_torch.lowering import is_number, model_dtype
+from kxchange_torch.lowering import is_number, model_dtype, output_type
 from kxchange_torch.rules import Rules
 
 Tensor = Any
@@ -18,6 +18,8 @@ Tensor = Any
 
 E4M3FN_END = 464.0
 """Half a step above the greatest float8_e4m3fn, which a tie still rounds to: beyond it there is only NaN."""
+
+INT64_END = 2**63 - 1
 
 lower = Rules()
 lower.direct(
@@ -84,9 +86,18 @@ lower.numbers(
     bitwise_or=operator.or_,
     bitwise_xor=operator.xor,
     bitwise_left_shift=operator.lshift,
-    bitwise_right_shift=operator.rshift,
 )
 lower.numbers(1, 2, where=torch.where)
+
+
+@lower.takes_numbers("bitwise_right_shift", 1)
+def _(x1: Tensor, x2: Tensor) -> Tensor:
+    if output_type().dtype is not DType.UINT64:
+        return x1 >> x2
+    # int64 computes for it: the first step brings a zero in at the top, and the rest is the same for both.
+    if is_number(x2):
+        return ((x1 >> 1) & INT64_END) >> (x2 - 1) if x2 else x1
+    return torch.where(x2 == 0, x1, ((x1 >> 1) & INT64_END) >> torch.clamp(x2 - 1, min=0))
 
 
 @lower.rule("sign")

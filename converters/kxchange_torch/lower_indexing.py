@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from kxchange.graph import Node
 from kxchange_torch.dtypes import torch_dtype
 from kxchange_torch.lowering import create, output_type
 from kxchange_torch.rules import Rules
@@ -35,11 +36,17 @@ def from_front(indices: Tensor, length: Any) -> Tensor:
 @lower.rule("take")
 def _(x: Tensor, indices: Tensor, *, axis: int, mode: str) -> Tensor:
     axis %= x.ndim
+    if not indices.ndim:  # torch reads the number out of an index of rank 0, which no compiled graph can
+        return _taken(x, wide(indices).reshape((1,)), axis, mode).squeeze(axis)
+    return _taken(x, wide(indices), axis, mode)
+
+
+def _taken(x: Tensor, indices: Tensor, axis: int, mode: str) -> Tensor:
     whole = (slice(None),) * axis
     if mode == "error":
-        return x[(*whole, wide(indices))]
+        return x[(*whole, indices)]
     length = x.size(axis)
-    front = from_front(wide(indices), length)
+    front = from_front(indices, length)
     if mode == "wrap":
         return x[(*whole, front % length)]
     if mode == "clip":
@@ -77,7 +84,10 @@ def _(x: Tensor, indices: Tensor, *, batch_dims: int) -> Tensor:
         create(torch.arange, x.size(axis), dtype=torch.int64).reshape((-1,) + (1,) * (outer - axis - 1))
         for axis in range(batch_dims)
     ]
-    return x[(*batch, *_parts(indices))]
+    if outer:
+        return x[(*batch, *_parts(indices))]
+    parts = [part.reshape((1,)) for part in _parts(indices)]  # rank 0: see `take`
+    return x[tuple(parts)].squeeze(0)
 
 
 def _parts(indices: Tensor) -> list[Tensor]:
@@ -86,7 +96,12 @@ def _parts(indices: Tensor) -> list[Tensor]:
     return [parts[index] for index in range(indices.type.shape[-1])]
 
 
-@lower.rule("scatter")
+def _is_ordered(node: Node) -> bool:
+    """Whether torch combines elements of this type so: it has no order of complex numbers."""
+    return node.attrs["reduction"] not in ("min", "max") or not node.types[0].dtype.is_complex
+
+
+@lower.rule("scatter", when=_is_ordered)
 def _(x: Tensor, indices: Tensor, updates: Tensor, *, axis: int, reduction: str) -> Tensor:
     front = from_front(wide(indices), x.size(axis))
     if reduction == "set":
@@ -100,7 +115,7 @@ def _(x: Tensor, indices: Tensor, updates: Tensor, *, axis: int, reduction: str)
     return torch.scatter_reduce(x, axis, front, updates, REDUCE[reduction])
 
 
-@lower.rule("scatter_nd")
+@lower.rule("scatter_nd", when=_is_ordered)
 def _(x: Tensor, indices: Tensor, updates: Tensor, *, reduction: str) -> Tensor:
     parts = _parts(indices)
     if reduction in ("set", "add"):

@@ -166,19 +166,19 @@ class Lowering:
         for position, operand in enumerate(operands):
             if not isinstance(operand, Literal):
                 kept.append(operand)
-            elif tensors and position in plain:
-                kept.append(operand.value)
-            else:
-                kept.append(self.tensor(operand, self._model_for(node, position, operand, tensors)))
+                continue
+            model = self._model_for(node, position, operand, tensors)
+            # Numbers alone would have torch's default dtype: one of those that share a dtype must be a tensor.
+            alone = model is None and is_alike(node, position)
+            number = position in plain and bool(tensors) and not alone
+            kept.append(operand.value if number else self.tensor(operand, model))
         return kept
 
     @staticmethod
     def _model_for(node: Node, position: int, operand: Literal, tensors: Sequence[Any]) -> Any:
         """A tensor whose dtype the literal shares by the op's own rule: after `module.half()` it follows."""
-        spec = REGISTRY[node.op]
-        name = spec.operands[min(position, len(spec.operands) - 1)]
         alike = (tensor for tensor in tensors if tensor.type.dtype == operand.dtype)
-        return next(alike, None) if name in spec.alike else None
+        return next(alike, None) if is_alike(node, position) else None
 
     def tensor(self, value: Any, like: TypedProxy | None = None) -> TypedProxy:
         """A traced tensor; a literal is made one, with the dtype and device of `like`."""
@@ -254,6 +254,12 @@ class Lowering:
         for proxy in (*self.inputs, *self.captures.values()):
             return proxy.device
         return None
+
+
+def is_alike(node: Node, position: int) -> bool:
+    """Whether an operand is one of those that share a dtype."""
+    spec = REGISTRY[node.op]
+    return spec.operands[min(position, len(spec.operands) - 1)] in spec.alike
 
 
 def create(function: Callable[..., Any], *args: Any, dtype: Any) -> Any:

@@ -21,8 +21,8 @@ from kxchange_torch.dims_in import DimPlan
 from kxchange_torch.dtypes import CANONICAL
 from kxchange_torch.exporting import Findings, decompose, functionalise
 from kxchange_torch.guards_in import Guards
-from kxchange_torch.lift import Absent, Number
-from kxchange_torch.lifting import NO_RULE, Lifter
+from kxchange_torch.lift import NO_RULE, Absent, Number
+from kxchange_torch.lifting import Lifter
 from kxchange_torch.mutation_in import needs_functionalisation
 from kxchange_torch.outputs_in import name_outputs, output_tree
 from kxchange_torch.parameters_in import ParameterTable, require_no_baked_parameter

@@ -14,9 +14,9 @@ from kxchange.model import Array, Model
 from kxchange_torch.build import build
 from kxchange_torch.dtypes import to_array
 from kxchange_torch.dtypes import to_tensor as from_array
-from kxchange_torch.exporting import evaluation_mode
 from kxchange_torch.float64 import float_of, run_wide, widened
 from kxchange_torch.inputs_in import Origin
+from kxchange_torch.modes_in import evaluation_mode
 from kxchange_torch.private import leaves_with_path
 
 

@@ -14,7 +14,12 @@ VERBS = ("load", "capture", "build", "save", "prepare")
 @click.command("backends")
 @output_options
 def command(as_json: bool, quiet: bool) -> None:
-    """List the installed converters, their versions, and what each can do."""
+    """List the installed converters, their versions, and what each can do.
+
+    \b
+    kx backends
+    kx backends --json
+    """
     from kxchange.converter import converters
 
     rows: list[dict[str, Any]] = [
@@ -39,4 +44,4 @@ def command(as_json: bool, quiet: bool) -> None:
             grid.add_row(row["name"], versions, " ".join(row["verbs"]), " ".join(row["suffixes"]))
         Console().print(grid)
 
-    show(as_json, quiet, rows, table)
+    show(as_json, quiet, {"backends": rows}, table)

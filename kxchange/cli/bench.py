@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 def command(
     source: str, backends: str, batches: str, seconds: float, plot_path: str | None, as_json: bool, quiet: bool
 ) -> None:
-    """Measure latency and throughput of SOURCE on several backends, each in a process of its own."""
+    """Measure latency and throughput of SOURCE on several backends, each in a process of its own.
+
+    \b
+    kx bench net.kx --backends onnx,torch
+    kx bench net.onnx --batch 1,64 --seconds 5 --plot net.svg
+    """
     from pathlib import Path
 
     from kxchange.errors import InputError

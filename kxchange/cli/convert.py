@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kxchange.cli.options import capture_options, output_options, read_source, show
+
+if TYPE_CHECKING:
+    from kxchange.validation.convert import Conversion
 
 
 @click.command("convert")
@@ -41,6 +44,10 @@ def command(
     """
     from kxchange.validation.convert import convert
 
+    if max_shard_size is not None:
+        from kxchange.format.sharding import parse_size
+
+        parse_size(max_shard_size)  # a slip of the keys is said before minutes of work
     model = read_source(source, dynamic, inputs)
     loaded = ""
     if weights is not None:
@@ -51,24 +58,63 @@ def command(
     given = {"opset": opset, "max_shard_size": max_shard_size}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     done = convert(model, target, to=to, validate_after=not no_validate, **options)
-    data = {"files": [str(file) for file in done.files], "ok": done.ok, "read_back": done.read_back}
+    data = {**numbers(done), "files": [str(file) for file in done.files], "ok": done.ok, "read_back": done.read_back}
     if done.report is not None:
         import json
 
         data["report"] = json.loads(done.report.to_json())
-    written = ", ".join(map(str, done.files)) or "nothing: the result is WRONG, and was not kept"
-    lines = [f"{source} -> {written}", describe(model), *([loaded] if loaded else [])]
-    lines += [str(done.report)] if done.report is not None else ["not validated"]
-    if done.report is not None and not done.read_back:
-        lines.append("the file itself was not read back: no reader for its format is installed")
-    show(as_json, quiet, data, "\n".join(lines))
+    show(as_json, quiet, data, lambda: click.echo("\n".join(told(source, target, done, data, loaded))))
     return 0 if done.ok else 1
 
 
-def describe(model: Any) -> str:
-    """Functions, parameters, ties and dims in one line."""
-    nodes = sum(len(function.graph.nodes()) for function in model.functions.values())
-    tied = sum(entry.alias_of is not None for entry in model.parameters.values())
-    size = sum(entry.nbytes for entry in model.parameters.values() if entry.alias_of is None)
-    dims = ", ".join(model.dims) or "none"
-    return f"{nodes} nodes, {len(model.parameters)} parameters ({tied} tied, {size:,} bytes), symbolic dims: {dims}"
+def numbers(done: Conversion) -> dict[str, Any]:
+    """Layers, parameters, ties, dims and transposes of a conversion."""
+    from kxchange.cli.layers import activation_transposes, layers
+
+    model = done.model
+    entries = model.parameters.values()
+    rows = [layers(f.graph, model.parameters, rows=100_000) for f in model.functions.values()]
+    before, after = (
+        sum(activation_transposes(f.graph) for f in each.functions.values()) if each is not None else None
+        for each in (model, done.back)
+    )
+    return {
+        "layers": sum(map(len, rows)),
+        "nodes": sum(len(function.graph.nodes()) for function in model.functions.values()),
+        "parameters": len(entries),
+        "tied": sum(entry.alias_of is not None for entry in entries),
+        "bytes": sum(entry.nbytes for entry in entries if entry.alias_of is None),
+        "dims": list(model.dims),
+        "transposes": {"source": before, "target": after},
+    }
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 layer`, `2 layers`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def told(source: str, target: str, done: Conversion, data: dict[str, Any], loaded: str) -> list[str]:
+    """The conversion in about five lines; every row of the proof where it is not SAME."""
+    from kxchange.cli.text import plain
+
+    files = ", ".join(f"{plain(file)} ({file.stat().st_size:,} bytes)" for file in done.files[:4])
+    files += f" and {len(done.files) - 4} more" if len(done.files) > 4 else ""
+    moved = data["transposes"]
+    turned = f"{moved['source']} in the source"
+    turned += f", {moved['target']} in {plain(target)}" if moved["target"] is not None else ""
+    lines = [
+        f"{plain(source)} -> {plain(target)}: {counted(data['layers'], 'layer')}, {counted(data['nodes'], 'node')}",
+        f"  parameters  {data['parameters']} ({data['bytes']:,} bytes), {data['tied']} tied",
+        f"  sizes       {', '.join(map(plain, data['dims'])) or 'all fixed'}",
+        f"  transposes  {turned}",
+        *([f"  weights     {plain(loaded)}"] if loaded else []),
+    ]
+    if done.report is None:
+        lines.append("  proof       none: --no-validate")
+    else:
+        verdicts = ", ".join(f"{name} {verdict}" for name, verdict in done.report.verdicts.items())
+        lines.append(f"  proof       {done.report.verdict} ({verdicts})")
+        lines += [] if done.read_back else ["              the file was not read back: no reader for it is installed"]
+    lines.append(f"  files       {files or 'none: the result is WRONG, and was not kept'}")
+    return [*lines, *(["", str(done.report)] if done.report is not None and not done.ok else [])]

@@ -30,6 +30,10 @@ def command(
     """Write SOURCE into FOLDER as Triton, KServe or Ray Serve take it, proven first.
 
     The folder of a Triton repository is also served by `kx serve FOLDER`.
+
+    \b
+    kx deploy net.kx models --to triton
+    kx deploy net.kx manifests --to kserve --name digits --replicas 3
     """
     from pathlib import Path
 

@@ -27,6 +27,10 @@ def command(
     """Compare two models: structure, shapes, attributes, weights, then behaviour. Exit code 1 if they differ.
 
     Models of another structure that compute the same differ, and the behaviour says that they are the same.
+
+    \b
+    kx diff net.kx other.onnx
+    kx diff net.kx other.kx --no-run
     """
     import json
 

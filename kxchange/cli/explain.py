@@ -11,7 +11,12 @@ from kxchange.cli.options import output_options, show
 @click.argument("code", required=False)
 @output_options
 def command(code: str | None, as_json: bool, quiet: bool) -> None:
-    """Explain a warning CODE, for example KX104; without one, list them all."""
+    """Explain a warning CODE, for example KX104; without one, list them all.
+
+    \b
+    kx explain KX104
+    kx explain
+    """
     import difflib
 
     from kxchange.errors import InputError
@@ -19,7 +24,7 @@ def command(code: str | None, as_json: bool, quiet: bool) -> None:
 
     if code is None:
         lines = [f"{trap.code} {trap.name}: {trap.summary}" for trap in TRAPS.values()]
-        show(as_json, quiet, [trap.to_json() for trap in TRAPS.values()], "\n".join(lines))
+        show(as_json, quiet, {"warnings": [trap.to_json() for trap in TRAPS.values()]}, "\n".join(lines))
         return
     if code.upper() not in TRAPS:
         near = difflib.get_close_matches(code.upper(), TRAPS, n=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -22,7 +23,10 @@ COMMANDS = {
     "inspect": "Show what is in a model file.",
     "run": "Run a model on one backend.",
     "serve": "Serve models over REST and gRPC, each proven before it is ready.",
+    "sign": "Sign a .kx model with a private key, detached.",
     "validate": "Prove that a model computes the same on every backend.",
+    "verify": "Check every byte of a .kx model, and its signature.",
+    "view": "Open a model in Netron, in the browser.",
 }
 """Subcommand -> its one-line help, so that listing them imports none of them."""
 GOOD, NO, BAD = 0, 1, 2
@@ -54,15 +58,34 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            import difflib
+            if any(word in error.format_message() for word in ("Did you mean", "did you mean")):
+                raise  # newer releases of click say it themselves
+            from kxchange.cli.options import suggestion
 
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise click.UsageError(error.format_message() + hint, ctx) from None
+            raise click.UsageError(error.format_message() + suggestion(args[0], COMMANDS), ctx) from None
+
+
+def show_versions(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    """Print kxchange's version and that of every backend, without importing one."""
+    if not wanted:
+        return
+    import platform
+
+    from kxchange.converter import converters
+
+    lines = [f"kx {__version__}, Python {platform.python_version()}"]
+    for name, record in converters().items():
+        extra = record.extra or name
+        found = ", ".join(f"{module} {version}" for module, version in record.versions().items())
+        lines.append(f"{name}: " + (f'not installed (pip install "kxchange[{extra}]")' if record.missing else found))
+    click.echo("\n".join(lines))
+    ctx.exit()
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="kx")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=show_versions, help="Show versions."
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def group(ctx: click.Context, debug: bool) -> None:
@@ -81,15 +104,25 @@ def main(args: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if args is None else args
     try:
         code: Any = group.main(arguments, prog_name="kx", standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         code = BAD
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         click.echo("aborted", err=True)
         code = BAD
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it ends
+        code = NO
     except KxchangeError as error:
         if "--debug" in arguments:
             raise
         click.echo(f"kx: {error}", err=True)
         code = NO if isinstance(error, (MismatchError, UnsupportedOpError)) else BAD
+    except OSError as error:
+        if "--debug" in arguments:
+            raise
+        place = f" {str(error.filename)!r}" if error.filename else ""
+        click.echo(f"kx: the system refuses{place}: {error.strerror or error}. kx --debug says where.", err=True)
+        code = BAD
     sys.exit(code if isinstance(code, int) else GOOD)

@@ -34,7 +34,13 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Show what is in SOURCE, a model or a file of weights. Weights are not read unless --verify asks for it."""
+    """Show what is in SOURCE, a model or a file of weights. Weights are not read unless --verify asks for it.
+
+    \b
+    kx inspect net.kx
+    kx inspect net.onnx --graph --ops
+    kx inspect model.safetensors
+    """
     from pathlib import Path
 
     from kxchange.errors import NoArchitectureError
@@ -80,7 +86,10 @@ def print_tensors(data: dict[str, Any]) -> None:
 
 def summary(model: Model) -> dict[str, Any]:
     """Functions, sizes, provenance and proof."""
+    from kxchange.cli.layers import layers, size
+
     parameters = model.parameters.values()
+    own = [entry for entry in parameters if entry.alias_of is None]
     roles = Counter(entry.role.value for entry in parameters)
     return {
         "functions": {
@@ -88,12 +97,15 @@ def summary(model: Model) -> dict[str, Any]:
                 "inputs": {n: str(t) for n, t in f.input_types.items()},
                 "outputs": {n: str(t) for n, t in f.output_types.items()},
                 "nodes": len(f.graph.nodes()),
+                "layers": [layer.to_json() for layer in layers(f.graph, model.parameters)],
             }
             for name, f in model.functions.items()
         },
         "parameters": dict(roles),
         "tied": sum(entry.alias_of is not None for entry in parameters),
-        "bytes": sum(entry.nbytes for entry in parameters if entry.alias_of is None),
+        "bytes": sum(entry.nbytes for entry in own),
+        "numbers": sum(map(size, own)),
+        "trainable_numbers": sum(size(entry) for entry in own if entry.trainable),
         "dims": list(model.dims),
         "constraints": [str(constraint) for constraint in model.constraints],
         "provenance": {key: str(value) for key, value in model.provenance.items()},
@@ -102,6 +114,33 @@ def summary(model: Model) -> dict[str, Any]:
         ],
         "samples": len(model.samples),
     }
+
+
+def print_layers(rows: list[dict[str, Any]]) -> None:
+    """The table of layers; long texts are cut, names at the front and types at the end."""
+    from kxchange.cli.layers import Layer
+    from kxchange.cli.text import plain
+
+    cells = [("layer", "computes", "output", "parameters")]
+    for row in rows:
+        what = Layer(row["name"], Counter(row["ops"])).what
+        cells.append(
+            (cut(plain(row["name"]), 34, True), cut(what, 32), cut(row["output"], 34), f"{row['parameters']:,}")
+        )
+    widths = [max(len(line[column]) for line in cells) for column in range(3)]
+    click.echo()
+    for line in cells:
+        click.echo(
+            "  " + "  ".join(f"{text:{width}}" for text, width in zip(line, widths, strict=False)) + f"  {line[3]:>11}"
+        )
+    click.echo()
+
+
+def cut(text: str, width: int, front: bool = False) -> str:
+    """The text in so many characters."""
+    if len(text) <= width:
+        return text
+    return "..." + text[3 - width :] if front else text[: width - 3] + "..."
 
 
 def parameter_row(entry: Any) -> dict[str, Any]:
@@ -126,8 +165,10 @@ def print_summary(data: dict[str, Any]) -> None:
         for side in ("inputs", "outputs"):
             for value, type in function[side].items():
                 click.echo(f"  {side[:-1]:6} {plain(value)}: {plain(type)}")
+        print_layers(function["layers"])
     roles = ", ".join(f"{count} {role}s" for role, count in data["parameters"].items()) or "none"
-    click.echo(f"parameters: {roles}; {data['tied']} tied; {data['bytes']:,} bytes")
+    counts = f"{data['numbers']:,} numbers, {data['trainable_numbers']:,} trainable"
+    click.echo(f"parameters: {roles}; {data['tied']} tied; {counts}; {data['bytes']:,} bytes")
     for key in ("dims", "constraints"):
         if data[key]:
             click.echo(f"{key}: {', '.join(map(plain, data[key]))}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -104,11 +104,34 @@ def find_object(source: str) -> Any:
         raise InputError(
             f"cannot import {module_name!r} for {source!r}: {error}. Check the name, or pass a path."
         ) from error
+    except Exception as error:
+        raise InputError(f"importing {module_name!r} failed: {described(error)}.") from error
     try:
         live = getattr(module, attribute)
     except AttributeError:
-        raise InputError(f"module {module_name!r} has no {attribute!r}.") from None
-    return live() if isinstance(live, type) or is_factory(live) else live
+        near = suggestion(attribute, [name for name in vars(module) if not name.startswith("_")])
+        raise InputError(f"module {module_name!r} has no {attribute!r}.{near}") from None
+    try:
+        return live() if isinstance(live, type) or is_factory(live) else live
+    except Exception as error:
+        raise InputError(f"{source}() failed: {described(error)}.") from error
+
+
+def described(error: Exception) -> str:
+    """An error of the user's own code, with its last line."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}: {error}"
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """` Did you mean 'x'?`, or nothing."""
+    import difflib
+
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def is_factory(live: Any) -> bool:
@@ -116,11 +139,15 @@ def is_factory(live: Any) -> bool:
     return type(live).__name__ in ("function", "builtin_function_or_method", "partial")
 
 
-def show(as_json: bool, quiet: bool, data: Any, text: str | Callable[[], Any]) -> None:
-    """Print JSON, nothing, or text."""
+SCHEMA = 1
+"""Version of what `--json` prints; fields may be added within one, none is renamed or taken away."""
+
+
+def show(as_json: bool, quiet: bool, data: dict[str, Any] | str, text: str | Callable[[], Any]) -> None:
+    """Print JSON (an object, or the text of one, that states its schema), nothing, or text."""
     if as_json:
         import json
 
-        click.echo(data if isinstance(data, str) else json.dumps(data))
+        click.echo(data if isinstance(data, str) else json.dumps({"schema": SCHEMA, **data}))
     elif not quiet:
         click.echo(text) if isinstance(text, str) else text()

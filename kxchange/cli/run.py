@@ -19,7 +19,12 @@ from kxchange.cli.options import output_options, show
 def command(
     source: str, backend: str, function: str | None, inputs: str, output: str, as_json: bool, quiet: bool
 ) -> None:
-    """Run SOURCE on one backend: arrays from an `.npz` in, arrays to an `.npz` out."""
+    """Run SOURCE on one backend: arrays from an `.npz` in, arrays to an `.npz` out.
+
+    \b
+    kx run net.kx -i in.npz -o out.npz
+    kx run net.onnx --backend torch -i in.npz -o out.npz
+    """
     import numpy as np
 
     from kxchange import hub

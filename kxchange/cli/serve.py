@@ -50,6 +50,11 @@ def command(
 
     A source is any model file, NAME=FILE, or a folder of NAME/VERSION/model.onnx. A model is ready once it has been
     loaded, warmed and proven against the reference. SIGTERM drains; a second one ends at once.
+
+    \b
+    kx serve net.kx
+    kx serve digits=net.onnx --port 8080 --grpc-port 8081
+    kx serve models --max-batch 32 --max-delay-us 500
     """
     from kxchange.serving.launch import launch
     from kxchange.serving.limits import Limits

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from kxchange.errors import FormatError
-from kxchange.format import canonical_json
+from kxchange.format import canonical_json, plain_header
 from kxchange.format.dtypes import CODE_BITS
 from kxchange.format.foreign import foreign_kind
 from kxchange.format.layout import TensorEntry, layout_key
@@ -96,6 +96,9 @@ def parse_header(raw: bytes, file_size: int, *, strict: bool = True, source: str
         raise FormatError(
             f"{source} ends inside its header: {len(raw):,} of {LENGTH_BYTES + length:,} bytes are there."
         )
+    plain = _read_plainly(raw, file_size, strict, source)
+    if plain is not None:
+        return plain
     table = _table(raw, source)
     metadata = _metadata(table.get(METADATA_KEY, {}), source)
     if strict:
@@ -106,6 +109,20 @@ def parse_header(raw: bytes, file_size: int, *, strict: bool = True, source: str
     if strict:
         _check_order(entries, source)
         _check_spelling(table, raw, source)
+    return Header(MappingProxyType(entries), MappingProxyType(metadata), len(raw))
+
+
+def _read_plainly(raw: bytes, file_size: int, strict: bool, source: str) -> Header | None:
+    text = raw[LENGTH_BYTES:].rstrip(b" ")
+    if raw[LENGTH_BYTES] != ord("{") or not text.endswith(b"}") or (strict and not _is_padded(raw, text)):
+        return None
+    found = plain_header.read_plainly(text, file_size - len(raw), _measured, strict=strict)
+    if found is None:
+        return None
+    entries, table = found
+    metadata = _metadata(table, source)
+    if strict:
+        _check_metadata_keys(metadata, source)
     return Header(MappingProxyType(entries), MappingProxyType(metadata), len(raw))
 
 
@@ -161,11 +178,12 @@ def _checked_entry(name: str, value: object) -> TensorEntry:
     if offsets is None or len(offsets) != 2 or offsets[0] > offsets[1]:
         shown_offsets = shown(fields["data_offsets"])
         raise FormatError(f"the data_offsets are {shown_offsets}; they must be a begin and an end not before it.")
-    shape = _shape(fields["shape"])
-    bits = prod(shape) * CODE_BITS[code]
+    shape = _sizes(fields["shape"])
+    if shape is None:
+        raise FormatError(f"the shape is {shown(fields['shape'])}; it must be a list of integers of at least 0.")
     begin, end = offsets
-    if bits % 8 or end - begin != bits // 8:
-        raise FormatError(f"the data has {end - begin:,} bytes; {code}{shape} needs {bits / 8:,}.")
+    if end - begin != _measured(code, shape):
+        raise FormatError(f"the data has {end - begin:,} bytes; {code}{shape} needs {_measured(code, shape):,}.")
     return TensorEntry(name, code, tuple(shape), begin, end)
 
 
@@ -181,15 +199,16 @@ def _sizes(value: object) -> list[int] | None:
     return cast("list[int]", items)
 
 
-def _shape(value: object) -> list[int]:
-    shape = _sizes(value)
-    if shape is None:
-        raise FormatError(f"the shape is {shown(value)}; it must be a list of integers of at least 0.")
+def _measured(code: str, shape: list[int]) -> int:
+    """Bytes of a tensor."""
     check_limit(len(shape), MAX_RANK, "rank")
     check_limit(max(shape, default=0), DIM_BELOW - 1, "dim")
     bounded = [dim or 1 for dim in shape] if 0 in shape else shape
     check_limit(prod(bounded), ELEMENTS_BELOW - 1, "product of the dims, zeros as ones")
-    return shape
+    bits = prod(shape) * CODE_BITS[code]
+    if bits % 8:
+        raise FormatError(f"{code}{shape} needs {bits / 8:,} bytes, which is not a whole number.")
+    return bits // 8
 
 
 def _check_names(entries: Mapping[str, TensorEntry], strict: bool, source: str) -> None:
@@ -230,7 +249,11 @@ def _check_order(entries: Mapping[str, TensorEntry], source: str) -> None:
 def _check_spelling(table: Mapping[str, Any], raw: bytes, source: str) -> None:
     text = raw[LENGTH_BYTES:].rstrip(b" ")
     canonical_json.check_canonical(table, text, what=f"{source}: the header")
-    if len(raw) % HEADER_ALIGNMENT or len(raw) - LENGTH_BYTES - len(text) >= HEADER_ALIGNMENT:
+    if not _is_padded(raw, text):
         raise FormatError(
             f"{source}: the data starts at {len(raw):,}, not at the next multiple of {HEADER_ALIGNMENT} after its text."
         )
+
+
+def _is_padded(raw: bytes, text: bytes) -> bool:
+    return len(raw) % HEADER_ALIGNMENT == 0 and len(raw) - LENGTH_BYTES - len(text) < HEADER_ALIGNMENT

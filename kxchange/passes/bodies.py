@@ -20,7 +20,13 @@ def map_bodies(node: Node, change: Callable[[Graph], Graph]) -> Node:
 
 def has_bodies(node: Node) -> bool:
     """Whether any attribute is a sub-graph."""
-    return bool(bodies_of(node))
+    for value in node.attrs.values():
+        if isinstance(value, Graph):
+            return True
+        # Far most attributes are numbers: their type is asked for before anything is looped over.
+        if type(value) is tuple and any(isinstance(item, Graph) for item in cast("tuple[Any, ...]", value)):
+            return True
+    return False
 
 
 def bodies_of(node: Node) -> list[Graph]:

@@ -37,8 +37,12 @@ def canonicalize(model: Model | Graph) -> Model | Graph:
 
 def canonicalize_graph(graph: Graph) -> Graph:
     """One graph, to a fixed point of `simplify`, `recompose` and `merge_common_subexpressions`."""
+    settled: Graph | None = None
     for _ in range(ROUNDS):
-        after = merge_common_subexpressions(recompose(simplify(graph)))
+        simple = simplify(graph)
+        # What `recompose` has returned holds nothing more for it.
+        settled = simple if simple is settled else recompose(simple)
+        after = merge_common_subexpressions(settled)
         if after is graph:
             break
         graph = after

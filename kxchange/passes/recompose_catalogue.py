@@ -9,7 +9,7 @@ from typing import cast
 
 from kxchange.graph import Graph, Value, emitting, placeholder
 from kxchange.passes.recompose_found import Found
-from kxchange.passes.recompose_match import UNORDERED, Pattern
+from kxchange.passes.recompose_match import UNORDERED, Pattern, needs
 from kxchange.passes.recompose_normal import Normal
 from kxchange.passes.recompose_terms import REDUCTIONS, Term
 from kxchange.spec import REGISTRY, as_tuple
@@ -66,7 +66,7 @@ def _pattern_of(term: Term, numbers: Mapping[float, str]) -> Pattern:
     if term.head in UNORDERED:
         # What binds anything comes last, or every operand would be tried for it first.
         return (term.head, *sorted(parts, key=lambda part: isinstance(part, str) and part[0] == "?"))
-    if term.head in ("scaled", "pow"):
+    if term.head in ("scaled", "pow") and term.data:
         return (term.head, *parts, _number(term.data[0], numbers))
     if term.head in REDUCTIONS:
         return (term.head, *parts, "@axes")
@@ -82,12 +82,16 @@ class Catalogue:
 
     def __init__(self, composites: tuple[Composite, ...]) -> None:
         self.composites = composites
-        self._by_head: dict[str, list[tuple[Composite, Pattern]]] = {}
+        self._by_head: dict[str, list[tuple[frozenset[str], Composite, Pattern]]] = {}
         for composite in composites:
             for pattern in composite.patterns:
                 head = cast("str", pattern[0]) if isinstance(pattern, tuple) else ""
-                self._by_head.setdefault(head, []).append((composite, pattern))
+                self._by_head.setdefault(head, []).append((needs(pattern), composite, pattern))
 
-    def starting_with(self, head: str) -> list[tuple[Composite, Pattern]]:
-        """The patterns that a term with this head may be."""
-        return self._by_head.get(head, [])
+    def possible(self, term: Term) -> list[tuple[Composite, Pattern]]:
+        """The patterns that a term may be, by its head and those of the two levels below."""
+        patterns = self._by_head.get(term.head)
+        if not patterns:
+            return []
+        kinds = term.kinds
+        return [(composite, pattern) for needed, composite, pattern in patterns if needed <= kinds]

@@ -56,7 +56,7 @@ class Claim:
 def claims_on(root: Value, normal: Normal, catalogue: Catalogue) -> Iterator[Claim]:
     """Every claim that ends in `root`."""
     for form in _forms(normal.term(root)):
-        for composite, pattern in catalogue.starting_with(form.head):
+        for composite, pattern in catalogue.possible(form):
             if composite.op == root.node.op:
                 continue
             for found in islice(matches(pattern, form, Bindings()), TRIES):

@@ -18,6 +18,7 @@ from kxchange.types import DType
 Pattern = str | float | tuple[Any, ...]
 UNORDERED = frozenset({"add", "mul", "maximum", "minimum"})
 """Heads whose operands stand in any order."""
+NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,3 +115,29 @@ def _matches_unordered(parts: Sequence[Any], args: Sequence[Term], bound: Bindin
         for after in matches(fixed[0], arg, bound):
             rest = (*args[:position], *args[position + 1 :])
             yield from _matches_unordered(parts[1:], rest, after)
+
+
+def needs(pattern: Pattern) -> frozenset[str]:
+    """What `kinds` of a term must hold for the pattern to match it: most patterns are ruled out by this alone."""
+    if not isinstance(pattern, tuple):
+        return NOTHING
+    head, parts = cast("str", pattern[0]), pattern[1:]
+    found: set[str] = set()
+    for part in parts:
+        if isinstance(part, float) and head in UNORDERED:
+            found.add("const")
+        found |= _needs_of(part)
+    return frozenset(found)
+
+
+def _needs_of(part: Any) -> frozenset[str]:
+    """What an operand needs, and what its own operands need."""
+    # A factor of 1 is not written: what stands below `scaled` may stand in its place.
+    if not isinstance(part, tuple) or part[0] == "scaled":
+        return NOTHING
+    head, parts = cast("str", part[0]), cast("tuple[Any, ...]", part[1:])
+    if head == "any":
+        first, *others = (_needs_of(alternative) for alternative in parts)
+        return first.intersection(*others)
+    below = {f"{head}/{need}" for need in needs(cast("Pattern", part)) if "/" not in need}
+    return frozenset({head, *below})

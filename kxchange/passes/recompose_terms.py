@@ -43,7 +43,7 @@ class Term:
         once: Whether no more than one operand reads it.
     """
 
-    __slots__ = ("alternate", "args", "data", "dtype", "head", "once", "shape", "uid", "value")
+    __slots__ = ("_kinds", "alternate", "args", "data", "dtype", "head", "once", "shape", "uid", "value")
 
     def __init__(
         self, uid: int, head: str, args: tuple[Term, ...], data: tuple[Any, ...], shape: tuple[Dim, ...], dtype: DType
@@ -57,6 +57,15 @@ class Term:
         self.value: Value | None = None
         self.alternate: Value | None = None
         self.once = True
+        self._kinds: frozenset[str] | None = None
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Heads of the operands, and of theirs with a slash between."""
+        if self._kinds is None:
+            below = {f"{arg.head}/{inner.head}" for arg in self.args for inner in arg.args}
+            self._kinds = frozenset((*below, *(arg.head for arg in self.args)))
+        return self._kinds
 
     def __repr__(self) -> str:
         return f"{self.head}({', '.join(map(repr, (*self.args, *self.data)))})"
@@ -108,7 +117,7 @@ class Terms:
         if base.head == "view" and exponent in (0.5, -0.5, -1.0):
             return self.reshape(self.power(base.args[0], exponent), base.shape)
         # (x**2)**0.5 is |x|: exponents multiply only where no sign is lost.
-        if base.head == "pow" and (exponent == -1.0 or base.data[0] in (0.5, -0.5, -1.0)):
+        if base.head == "pow" and base.data and (exponent == -1.0 or base.data[0] in (0.5, -0.5, -1.0)):
             return self.power(base.args[0], base.data[0] * exponent)
         return self.make("pow", (base,), (exponent,), base.shape, base.dtype)
 
@@ -223,7 +232,7 @@ def _gather_factors(operands: Sequence[tuple[Term, float]]) -> tuple[float, dict
             pending += [(arg, exponent) for arg in term.args]
         elif term.head == "mul" and term.once and exponent == 1.0:
             pending += [(arg, 1.0) for arg in reversed(term.args)]
-        elif term.head == "pow" and (exponent == -1.0 or exponent == 1.0):
+        elif term.head == "pow" and term.data and (exponent == -1.0 or exponent == 1.0):
             powers[term.args[0]] = powers.get(term.args[0], 0.0) + term.data[0] * exponent
         else:
             powers[term] = powers.get(term, 0.0) + exponent

@@ -87,8 +87,8 @@ class OrtSession:
 
     def _value(self, array: Array) -> Any:
         if array.dtype.isbuiltin == 1:
-            return self._ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
-        bits = np.ascontiguousarray(array).view(np.uint16)
+            return self._ort.OrtValue.ortvalue_from_numpy(np.asarray(array, order="C"))
+        bits = np.asarray(array, order="C").view(np.uint16)
         return self._ort.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, BFLOAT16)
 
     @staticmethod

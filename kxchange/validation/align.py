@@ -12,8 +12,10 @@ from kxchange.model import Array, Function, Model
 from kxchange.reference import bind_inputs, evaluate_node
 from kxchange.validation.measure import as_float
 
-TOLERANCE = 1e-9
-"""Relative difference of fingerprints that are the same value."""
+TOLERANCES = (1e-9, 1e-12)
+"""Relative differences of fingerprints that are the same value; the next where nothing differs by the one before."""
+SMALLEST_PRINT = 2
+"""Elements of an array that its fingerprint tells from others."""
 
 
 def same_structure(first: Function, second: Function) -> bool:
@@ -47,8 +49,8 @@ class Print:
 
     @property
     def informative(self) -> bool:
-        """Whether it tells the value from others: more than a few elements, not all the same."""
-        return self.size >= 4 and self.numbers[1] > 0
+        """Whether it tells the value from others: more than one element, not all the same."""
+        return self.size >= SMALLEST_PRINT and self.numbers[1] > 0
 
 
 def fingerprint(array: Array) -> Print:
@@ -64,8 +66,9 @@ def fingerprint(array: Array) -> Print:
 
 
 def fingerprints(model: Model, function: str | None, inputs: Mapping[str, Array]) -> dict[Value, Print]:
-    """The fingerprint of every computed value, in topological order; memory stays at the live values."""
+    """The fingerprint of every computed value that is read, in topological order; memory stays at the live values."""
     entry = model.function(function)
+    read = {value for node in entry.graph.nodes() for value in node.inputs} | set(entry.graph.outputs)
     arrays = [inputs[name] for name in entry.input_names]
     dims = bind_inputs(entry.graph, arrays, {})
     found: dict[Value, Print] = {}
@@ -75,23 +78,32 @@ def fingerprints(model: Model, function: str | None, inputs: Mapping[str, Array]
             return (model.array(str(node.attrs["name"])),)
         outputs = evaluate_node(node, operands, dims)
         if node.op not in LEAVES:
-            found.update(zip(node.outputs, map(fingerprint, outputs), strict=True))
+            pairs = zip(node.outputs, outputs, strict=True)
+            found.update((value, fingerprint(array)) for value, array in pairs if value in read)
         return outputs
 
     interpret(entry.graph, arrays, apply, release=True)
     return found
 
 
-def first_unmatched(graph: Graph, own: Mapping[Value, Print], other: Mapping[Value, Print]) -> list[Value]:
+def first_unmatched(
+    graph: Graph, own: Mapping[Value, Print], other: Mapping[Value, Print], tolerance: float
+) -> list[Value]:
     """Values that the other graph has nowhere, and nothing computed from them either, in topological order.
 
     A value without a counterpart that leads to values with one is only computed another way.
+
+    Args:
+        graph: Whose values.
+        own: Their fingerprints.
+        other: Those of the other graph.
+        tolerance: Relative difference of fingerprints that are the same value.
     """
     tables: dict[int, list[tuple[float, ...]]] = {}
     for print_ in other.values():
         tables.setdefault(print_.size, []).append(print_.numbers)
     rows = {size: np.asarray(numbers) for size, numbers in tables.items()}
-    known = {value for value, p in own.items() if p.informative and is_among(p, rows.get(p.size))}
+    known = {value for value, p in own.items() if p.informative and is_among(p, rows.get(p.size), tolerance)}
     rejoined: set[Node] = set()
     for node in reversed(graph.nodes()):
         if node in rejoined or any(value in known for value in node.outputs):
@@ -100,9 +112,9 @@ def first_unmatched(graph: Graph, own: Mapping[Value, Print], other: Mapping[Val
     return [v for v, p in own.items() if p.informative and v not in known and v.node not in rejoined]
 
 
-def is_among(print_: Print, rows: Array | None) -> bool:
+def is_among(print_: Print, rows: Array | None, tolerance: float) -> bool:
     """Whether some row holds the same numbers."""
     if rows is None:
         return False
     wanted = np.asarray(print_.numbers)
-    return bool(np.any(np.all(np.abs(rows - wanted) <= TOLERANCE * np.abs(wanted).max(), axis=1)))
+    return bool(np.any(np.all(np.abs(rows - wanted) <= tolerance * np.abs(wanted).max(), axis=1)))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from kxchange.graph import Node, Value
-from kxchange.validation.align import fingerprints, first_unmatched, pair_by_position, same_structure
+from kxchange.validation.align import pair_by_position, same_structure
 from kxchange.validation.alone import try_alone
 from kxchange.validation.measure import distance
 from kxchange.validation.place import Place, Statistics
 from kxchange.validation.probe import chunks, fetch_values, observable, read_values
-from kxchange.validation.search import Candidate, Search, describe, describe_node, fetch_own, parts
+from kxchange.validation.search import Candidate, Search, describe, fetch_own, parts
 from kxchange.validation.truth import widen
+from kxchange.validation.unmatched import find_unmatched
 
 TRIES = 16
 """Nodes run by themselves before the first one that differs is reported without a culprit."""
@@ -62,39 +63,6 @@ def differing(search: Search, pairs: Mapping[Node, Node]) -> list[Candidate]:
                 gap = distance(array, truth)
                 found.append(Candidate(value, other, gap, Statistics.of(truth), Statistics.of(array)))
     return found
-
-
-def find_unmatched(search: Search) -> Place | None:
-    """The first value that the other graph computes nowhere, for graphs that differ.
-
-    Values are recognised by their numbers, so layouts and names do not matter; a value without a counterpart that
-    leads to values with one is only computed another way.
-    """
-    inputs = widen(search.inputs)
-    own = fingerprints(search.right, search.function, inputs)
-    there = fingerprints(search.other, search.function, inputs)
-    first = first_unmatched(search.right.function(search.function).graph, own, there)
-    second = first_unmatched(search.other.function(search.function).graph, there, own)
-    if not first:
-        return None
-    node = first[0].node
-    partner = next((v.node for v in second if v.node.op == node.op and same_place(v.node, node)), None)
-    partner = partner or (second[0].node if second else None)
-    place = describe_node(search, node, partner)
-    arrays = read_values(search.right, search.function, [first[0]], inputs)
-    place.right = Statistics.of(arrays[0]) if arrays[0] is not None else None
-    place.note = "the graphs differ in structure: values were matched by their numbers"
-    if partner is not None:
-        values = read_values(search.other, search.function, [Value(partner)], inputs)
-        place.found = Statistics.of(values[0]) if values[0] is not None else None
-        place.note += f"; there it is {partner.op} {partner.name!r}".rstrip()
-    return place
-
-
-def same_place(first: Node, second: Node) -> bool:
-    """Whether two nodes come from one module, or carry one name."""
-    paths = [node.source.path if node.source else "" for node in (first, second)]
-    return bool(first.name and first.name == second.name) or bool(paths[0] and paths[0] == paths[1])
 
 
 def find_hidden(search: Search, pairs: Mapping[Node, Node]) -> Place | None:

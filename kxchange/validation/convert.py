@@ -33,6 +33,7 @@ class Conversion:
         report: The evidence; None with ``validate_after=False``.
         model: The model itself.
         read_back: Whether the written file itself was read back and judged.
+        back: What was read back; None where nothing was.
     """
 
     source: str
@@ -40,6 +41,7 @@ class Conversion:
     report: Report | None
     model: Model = field(repr=False)
     read_back: bool = False
+    back: Model | None = field(default=None, repr=False)
 
     @property
     def ok(self) -> bool:
@@ -98,10 +100,11 @@ def convert(
             model.evidence = [report.evidence()]
             files = save(model, fresh / path.name, to=to, **options)
         own = source_outputs(model.origin, model, truth, function)[0]
-        row = read_back(model, main_file(fresh, path, files), truth, own)
+        opened: list[Model] = []
+        row = read_back(model, main_file(fresh, path, files), truth, own, opened.append)
         report.rows += [row] if row is not None else []
         written = [] if report.verdict is Verdict.WRONG else publish(fresh, path, files)
-        return Conversion(title, written, report, model, row is not None)
+        return Conversion(title, written, report, model, row is not None, opened[0] if opened else None)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 

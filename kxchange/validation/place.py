@@ -72,6 +72,7 @@ class Place:
         line: The user's source line, ``file:line``.
         attributes: What the node says on the right side.
         other_op: The op on the other side; empty where it is the same node.
+        other_name: Its node there, where the graphs differ in structure and the fault may be what only that one has.
         other_attributes: What differs there.
         weights: Parameters that the node reads and that differ.
         profile: ``float64`` or ``native``.
@@ -93,6 +94,7 @@ class Place:
     line: str = ""
     attributes: dict[str, str] = field(default_factory=dict[str, str])
     other_op: str = ""
+    other_name: str = ""
     other_attributes: dict[str, str] = field(default_factory=dict[str, str])
     weights: list[str] = field(default_factory=list[str])
     profile: str = ""

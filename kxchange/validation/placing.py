@@ -20,6 +20,8 @@ from kxchange.validation.truth import Truth
 from kxchange.validation.verdict import SMALLEST, UNIT_ROUNDOFF, Verdict
 
 DOUBTED = (Verdict.WRONG, Verdict.SUSPECT)
+CASES = 3
+"""Cases searched where the one with the largest error shows no place: inner values may all be equal there."""
 
 
 def add_place(row: Row, result: Result, truth: Truth, prepare: Prepare, other: Model | None = None) -> None:
@@ -35,14 +37,17 @@ def add_place(row: Row, result: Result, truth: Truth, prepare: Prepare, other: M
     profile = FLOAT64 if row.function in DOUBTED else NATIVE if row.accuracy in DOUBTED else ""
     if not profile:
         return
-    number = worst_case(truth, result.outcomes[profile].outputs)
+    search = number = None
     try:
-        search = make_search(truth, profile, number, prepare, other)
-        row.place = find_place(search)
+        for number in worst_cases(truth, result.outcomes[profile].outputs)[:CASES]:
+            search = make_search(truth, profile, number, prepare, other)
+            row.place = find_place(search)
+            if row.place is not None:
+                break
     except KxchangeError as error:
         row.notes.append(f"place: not found, {error}")
         return
-    if row.place is None:
+    if row.place is None or search is None or number is None:
         row.notes.append(f"place: no inner value differs in {profile} by more than rounding explains")
         return
     outputs = result.outcomes[profile].outputs[number]
@@ -75,16 +80,17 @@ def make_search(truth: Truth, profile: str, number: int, prepare: Prepare, other
         inputs, unit, smallest = truth.native_inputs(case), truth.unit, truth.smallest
     reference = converter("numpy").prepare
     name, same = truth.function_name, other is None
-    return Search(wide, there, prepare, reference, inputs, name, unit, case.label, same, smallest)
+    narrow = None if profile == FLOAT64 else truth.native
+    return Search(wide, there, prepare, reference, inputs, name, unit, case.label, same, smallest, narrow)
 
 
-def worst_case(truth: Truth, outputs: Sequence[Mapping[str, Array]]) -> int:
-    """The case with the largest relative error; one with a wrong shape or mask before any other."""
+def worst_cases(truth: Truth, outputs: Sequence[Mapping[str, Array]]) -> list[int]:
+    """The cases from the largest relative error down; one with a wrong shape or mask before any other."""
     errors = [
         max((error_of(found, right) for found, right in pair_outputs(case, truth.outputs[number])), default=0.0)
         for number, case in enumerate(outputs)
     ]
-    return max(range(len(errors)), key=errors.__getitem__)
+    return sorted(range(len(errors)), key=errors.__getitem__, reverse=True)
 
 
 def pair_outputs(case: Mapping[str, Array], right: Mapping[str, Array]) -> list[tuple[Array, Array]]:

@@ -31,7 +31,13 @@ RANK = 5
 """Up to this rank a weight is looked for under every order of its axes."""
 
 
-def read_back(model: Model, path: Path, truth: Truth, own: Sequence[Mapping[str, Array]]) -> Row | None:
+def read_back(
+    model: Model,
+    path: Path,
+    truth: Truth,
+    own: Sequence[Mapping[str, Array]],
+    opened: Callable[[Model], object] = lambda back: None,
+) -> Row | None:
     """The row of a written file; None where no reader for its format is installed.
 
     Weights are those that the file holds, by name, or by their bytes in any order of axes. The function is the file's,
@@ -43,6 +49,7 @@ def read_back(model: Model, path: Path, truth: Truth, own: Sequence[Mapping[str,
         path: The file or folder.
         truth: Of the model.
         own: The source's own outputs, case by case, which set the scale of error.
+        opened: Called with what was read back.
     """
     row = Row("file")
     try:
@@ -50,6 +57,7 @@ def read_back(model: Model, path: Path, truth: Truth, own: Sequence[Mapping[str,
         if reader is not None and (not reader.load_verb or reader.missing_for("load_verb")):
             return None
         back = load(path)
+        opened(back)
     except UnknownFormatError:
         return None
     except KxchangeError as error:

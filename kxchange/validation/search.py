@@ -32,6 +32,7 @@ class Search:
         case: Label of the inputs.
         same: Whether both are one model, so that a backend is in question.
         smallest: Absolute error that underflow explains in the other run.
+        narrow: The right model in the dtypes of the other run, where they are not float64.
     """
 
     right: Model
@@ -44,6 +45,7 @@ class Search:
     case: str = ""
     same: bool = True
     smallest: float = SMALLEST[DType.FLOAT64]
+    narrow: Model | None = None
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -55,6 +56,15 @@ class Truth:
         self.rankings = find_rankings(self.wide.function(function))
         self.outputs, self.scores = self._run(self.wide, [widen(case.inputs) for case in cases])
         self.reference, self.native_scores = self._run(self.native, [self.native_inputs(case) for case in cases])
+
+    def only(self, kept: Sequence[int]) -> Truth:
+        """The same yardstick over some of the cases."""
+        chosen = copy(self)
+        for name in ("_floors", "_drawn"):
+            vars(chosen).pop(name, None)
+        for name in ("cases", "outputs", "scores", "reference", "native_scores"):
+            setattr(chosen, name, [getattr(self, name)[number] for number in kept])
+        return chosen
 
     def native_inputs(self, case: Case) -> dict[str, Array]:
         """The case's inputs in the dtypes of the native profile."""

@@ -79,22 +79,28 @@ def validate(
     """
     subject = model if isinstance(model, Model) else load(model)
     truth = truth or make_truth(subject, inputs, cases, seed, function, dtype)
+    truth, own, refused = accepted_cases(subject, truth, function)
     targets, runs = choose_targets(backends, processes=processes), Runs(processes, pythons or {}, timeout, progress)
     training: dict[str, Any] = {"optimizer": optimizer, "steps": train_steps} if train_steps else {}
     optimizer_of(optimizer)
     products = gradient_cases(truth, seed) if gradients or training else []
     asked = {"function": function, "dtype": dtype, "training": training}
     results = runs.run(subject, targets, truth, asked, products)
-    own, label = source_outputs(subject.origin, subject, truth, function)
     rows = judge_targets(targets, results, truth, own, runs, backends != "all", bisect, depth)
     if subject.origin is not None:
         rows.insert(0, judge_source(subject.origin, subject, truth, function, own))
+        rows[0].notes += refused
     judge_slopes(rows, results, truth, products, training)
     settings = {"cases": cases, "seed": seed, "dtype": dtype or "native", "function": function or "main"}
     settings |= ({"gradients": True} if products else {}) | ({"training": training} if training else {})
     title = str(model) if not isinstance(model, Model) else str(subject.provenance.get("name", "model"))
     covered = measure_coverage(truth) if coverage else None
-    return Report(title, rows, [case.label for case in truth.cases], label, settings, covered)
+    return Report(title, rows, [case.label for case in truth.cases], source_label(subject), settings, covered)
+
+
+def source_label(model: Model) -> str:
+    """What the error of a backend is compared with."""
+    return "numpy reference" if model.origin is None else f"the {model.provenance['backend']} source"
 
 
 def make_truth(
@@ -153,7 +159,39 @@ def source_outputs(source: Any, model: Model, truth: Truth, function: str | None
     if source is None:
         return truth.reference, "numpy reference"
     runner = source_converter(model).source(source, model, function=function)
-    return [runner(truth.native_inputs(case)) for case in truth.cases], f"the {model.provenance['backend']} source"
+    return [runner(truth.native_inputs(case)) for case in truth.cases], source_label(model)
+
+
+def accepted_cases(model: Model, truth: Truth, function: str | None) -> tuple[Truth, list[dict[str, Array]], list[str]]:
+    """The cases that the source itself runs on, its outputs there, and a note on the others.
+
+    What the source refuses (an index out of range, a value that the user's code forbids) says nothing of a backend.
+
+    Raises:
+        InputError: It refuses them all.
+    """
+    if model.origin is None:
+        return truth, truth.reference, []
+    runner = source_converter(model).source(model.origin, model, function=function)
+    own: dict[int, dict[str, Array]] = {}
+    reason, refused = "", list[str]()
+    for number, case in enumerate(truth.cases):
+        try:
+            own[number] = runner(truth.native_inputs(case))
+        except KxchangeError:
+            raise
+        except Exception as error:  # whatever the user's own code raises
+            first = (str(error).strip().splitlines() or [""])[0][:200]
+            reason = reason or f"{type(error).__name__}: {first}"
+            refused.append(case.label)
+    if not own and truth.cases:
+        raise InputError(
+            f"validate cannot compare anything: the source refuses every case ({reason}). "
+            "Give it inputs that it takes: validate(model, inputs=[{name: array}])."
+        )
+    note = f"{len(refused)} of {len(truth.cases)} cases are left out, which the source refuses ({reason})"
+    kept = truth.only(list(own)) if refused else truth
+    return kept, list(own.values()), [f"{note}: {', '.join(refused)}"] if refused else []
 
 
 def source_converter(model: Model) -> Any:

@@ -104,7 +104,7 @@ def test_explain_and_backends(kx_command):
     assert "Did you mean KX131" in kx_command("explain", "KX1311", code=2)
     assert "KX121" in kx_command("explain")
     assert "numpy" in kx_command("backends")
-    assert any(row["name"] == "torch" for row in json.loads(kx_command("backends", "--json")))
+    assert any(row["name"] == "torch" for row in json.loads(kx_command("backends", "--json"))["backends"])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -208,3 +209,27 @@ def test_hostile_names_stay_data() -> None:
         {"main": Function(Graph((x,), (ops.multiply(x, w),)), ("y",))}, [Parameter(name, np.full(2, 3.0, np.float32))]
     ).to("jax")
     assert np.asarray(jax.jit(net.apply)(net.params, np.ones(2, np.float32))).tolist() == [3, 3]
+
+
+def test_its_text_is_short_however_much_it_holds() -> None:
+    model = classifier()
+    held = "3 parameters of 236 bytes, 1 buffers of 16 bytes"
+    signature = "main(ids: int64[batch, seq]) -> (logits: float32[batch, 3], codes: int64[batch, 2])"
+    net, module = model.to("jax"), model.to("flax")
+    assert repr(net) == str(net) == f"<JaxModel: {held}\n  {signature}>"
+    assert repr(module) == str(module) == f"<FlaxModel: {held}\n  {signature}>"
+    assert repr(net.apply) == f"<{signature.replace('main', 'apply')}>"
+
+
+def test_aligned_parameters_are_not_copied(tmp_path: Path) -> None:
+    params = {"a": {"kernel": RNG.standard_normal((64, 32)).astype(np.float32)}, "b": np.arange(96, dtype=np.float32)}
+    kx.save(
+        kx.capture(lambda p, x: x @ p["a"]["kernel"] + p["b"].sum(), params, np.ones((2, 64), np.float32)),
+        tmp_path / "net.kx",
+    )
+    model = kx.load(tmp_path / "net.kx")
+    net, module = model.to("jax"), model.to("flax")
+    for name, leaf in {"a.kernel": net.params["a"]["kernel"], "b": net.params["b"]}.items():
+        mapped = model.array(name).ctypes.data
+        assert mapped % 64 == 0
+        assert leaf.unsafe_buffer_pointer() == module.variable(name)[...].unsafe_buffer_pointer() == mapped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ nn = pytest.importorskip("flax.linen")
 
 import jax.numpy as jnp  # noqa: E402
 from jax import lax  # noqa: E402
+from jax.experimental import io_callback  # noqa: E402
+from jax.sharding import PartitionSpec as P  # noqa: E402
 
 import kxchange as kx  # noqa: E402
 from kxchange.dims import parse_dim, substitute, symbol  # noqa: E402
@@ -25,8 +28,8 @@ X = RNG.standard_normal((2, 3)).astype(np.float32)
 W = RNG.standard_normal((3, 4)).astype(np.float32)
 
 
-def run(model: kx.Model, *arrays: np.ndarray) -> list[np.ndarray]:
-    return list(model(**dict(zip(model.input_names, arrays, strict=True))).values())
+def run(model: kx.Model, *arrays: Any) -> list[np.ndarray]:
+    return list(kx.run(model, dict(zip(model.input_names, arrays, strict=True))).values())
 
 
 def test_callbacks_are_refused_all_at_once_with_their_lines() -> None:
@@ -41,6 +44,135 @@ def test_callbacks_are_refused_all_at_once_with_their_lines() -> None:
     assert {"pure_callback", "eig"} <= names
     assert names & {"debug_callback", "debug_print"}
     assert all("test_jax_refusals.py:" in blocker.places[0] for blocker in caught.value.blockers)
+
+
+MESH = jax.make_mesh((1,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+LIKE = jax.ShapeDtypeStruct(X.shape, X.dtype)
+
+
+def _doubled_in_place(x: Any) -> Any:
+    reference = jax.new_ref(x)
+    reference[...] = reference[...] * 2
+    return reference[...]
+
+
+def _by_kernel(x: Any) -> Any:
+    from jax.experimental import pallas
+
+    def kernel(read: Any, write: Any) -> None:
+        write[...] = read[...] * 2
+
+    return pallas.pallas_call(kernel, out_shape=LIKE, interpret=True)(x)
+
+
+REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "debug_print": (lambda x: (jax.debug.print("{}", x), x)[1], "calls back"),
+    "debug_callback": (lambda x: (jax.debug.callback(print, x), x)[1], "calls back"),
+    "pure_callback": (lambda x: jax.pure_callback(np.sin, LIKE, x), "calls back"),
+    "io_callback": (lambda x: io_callback(np.sin, LIKE, x, ordered=True), "calls back"),
+    "ffi_call": (lambda x: jax.ffi.ffi_call("my_kernel", LIKE)(x), "foreign code"),
+    "shard_map": (lambda x: jax.shard_map(jnp.sin, mesh=MESH, in_specs=P("d"), out_specs=P("d"))(x), "devices"),
+    "pallas_call": (_by_kernel, "kernel for one kind of device"),
+    "swap": (_doubled_in_place, "mutable array"),
+    "rng_bit_generator": (lambda x: x + jax.random.normal(jax.random.key(0, impl="rbg"), (3,)), "jax.random"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_no_graph_can_hold_is_refused_with_its_reason_and_line(name: str) -> None:
+    function, reason = REFUSED[name]
+    with pytest.raises(UnsupportedOpError) as caught:
+        kx.capture(function, X, dynamic=False)
+    (blocker,) = (blocker for blocker in caught.value.blockers if blocker.op == name)
+    assert reason in blocker.reason
+    assert "test_jax_refusals.py:" in blocker.places[0]
+
+
+def test_a_function_that_is_another_each_time_is_refused() -> None:
+    calls: list[int] = []
+    generator = np.random.default_rng()
+
+    def counting(x: Any) -> Any:
+        calls.append(0)
+        return x * float(len(calls))
+
+    impure = (
+        counting,
+        lambda x: x + generator.standard_normal((2, 3)).astype(np.float32),
+        lambda x: (x, float(generator.random())),
+    )
+    for function in impure:
+        with pytest.raises(CaptureError, match=r"another program each time.*Pass what changes as an input"):
+            kx.capture(function, X, dynamic=False)
+
+
+def test_a_mapped_collective_is_a_reduction_and_placement_means_nothing() -> None:
+    def model(x: Any) -> Any:
+        x = lax.with_sharding_constraint(x, jax.sharding.NamedSharding(MESH, P("d")))
+        mean = jax.vmap(lambda row: row - lax.pmean(row, "i"), axis_name="i")(x)
+        return jax.jit(lambda y: y * 2, donate_argnums=0)(mean), jax.vmap(lambda r: lax.pmax(r, "i"), axis_name="i")(x)
+
+    placed = jax.device_put(X, jax.sharding.NamedSharding(MESH, P("d")))
+    centred, greatest = run(kx.capture(model, placed, dynamic=False), X)
+    np.testing.assert_allclose(centred, 2 * (X - X.mean(axis=0)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(greatest, np.broadcast_to(X.max(axis=0), (2, 3)))
+
+
+def test_mapped_loops_end_where_each_one_does() -> None:
+    def collatz(n: Any) -> Any:
+        return lax.while_loop(
+            lambda c: c[0] != 1, lambda c: (jnp.where(c[0] % 2 == 0, c[0] // 2, 3 * c[0] + 1), c[1] + 1), (n, 0)
+        )[1]
+
+    found = kx.capture(jax.vmap(collatz), np.array([6, 1], np.int32))
+    steps = {6: 8, 1: 0, 27: 111, 7: 16}
+    given = np.array(list(steps), np.int32)
+    for backend in ("numpy", "jax", "torch", "onnx"):
+        (counted,) = kx.run(found, {found.input_names[0]: given}, backend=backend).values()
+        np.testing.assert_array_equal(counted, list(steps.values()))
+
+
+def test_arrays_of_keys_are_moved_as_keys() -> None:
+    def model(seed: Any, which: Any) -> Any:
+        keys = jax.random.split(jax.random.key(seed), 6).reshape(2, 3)
+        chosen = (
+            keys.T[which],
+            jnp.where(which > 1, keys[0, 0], keys[1, 2]),
+            lax.dynamic_slice(keys, (which, 1), (1, 2)),
+        )
+        drawn = [jax.vmap(jax.random.normal)(c.reshape(-1)) for c in chosen]
+        return *drawn, jax.random.gamma(keys[1, 1], 2.5, (3,)), jax.random.categorical(keys[0, 2], jnp.arange(4.0))
+
+    found = kx.capture(model, np.uint32(3), np.int32(0))
+    for seed, which in ((0, 1), (77, 2)):
+        ours = run(found, np.uint32(seed), np.int32(which))
+        for got, wanted in zip(ours, model(np.uint32(seed), np.int32(which)), strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=1e-5)
+
+
+def test_powers_branches_by_platform_and_complex_numbers_are_the_same_in_float64() -> None:
+    def model(p: Any, x: Any) -> Any:
+        waves = x[..., None] / 3.0 ** jnp.arange(4.0) * jnp.pi
+        phases = jnp.exp(1j * x) * p["f"]
+        shifted = jnp.pad(phases, ((0, 0), (1, 0)))
+        return waves, jnp.abs(shifted), jnp.linalg.slogdet(p["w"])[1] + x.sum(), jnp.linalg.solve(p["w"], x[0])
+
+    params = {"w": RNG.standard_normal((3, 3)).astype(np.float32), "f": (1 + 2j) * np.ones(3, np.complex64)}
+    found = kx.capture(model, params, X)
+    truth = kx.converters()["jax"].source(found.origin, found, float64=True)({"x": X.astype(np.float64)})
+    ours = kx.run(found, {"x": X.astype(np.float64)}, dtype="float64")
+    for name, wanted in truth.items():
+        np.testing.assert_allclose(ours[name], wanted, rtol=1e-12, atol=1e-13)
+    for backend in ("numpy", "jax", "torch"):
+        for got, wanted in zip(kx.run(found, {"x": X}, backend=backend).values(), model(params, X), strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=2e-4, atol=1e-5)
+
+
+def test_an_error_of_the_function_names_the_line() -> None:
+    line = (lambda: None).__code__.co_firstlineno + 1
+    with pytest.raises(CaptureError, match=rf"test_jax_refusals.py:{line + 1}.*ConcretizationTypeError") as caught:
+        kx.capture(lambda x: float(x.sum()) * x, X, dynamic=False)
+    assert "dynamic=False" not in str(caught.value)
 
 
 def test_a_copied_weight_is_no_constant() -> None:
@@ -142,7 +274,7 @@ def test_trees_of_inputs_and_outputs_keep_their_names() -> None:
     assert list(found.parameters) == ["w.0", "w.1"]
     assert set(found.output_names) == {"y", "state.0"}
     assert found.main.structure == {"state": [{"output": "state.0"}, {"value": None}], "y": {"output": "y"}}
-    outputs = found(**{"batch.a": X, "rest.0": X, "rest.1": X})
+    outputs = kx.run(found, {"batch.a": X, "rest.0": X, "rest.1": X})
     np.testing.assert_allclose(outputs["y"], 6 * X, rtol=1e-6)
 
 
@@ -231,6 +363,7 @@ def test_private_names_are_where_they_were() -> None:
     from jax import export
     from jax._src import core, source_info_util
     from jax._src.lax import linalg, special
+    from jax._src.random import core as random_core
     from jax._src.random import prng, threefry2x32
 
     from kxchange_jax import private
@@ -240,6 +373,7 @@ def test_private_names_are_where_they_were() -> None:
     assert hasattr(private.dialect, "DotDimensionNumbers") and hasattr(private.dialect, "GatherDimensionNumbers")
     assert callable(core.max_dim) and callable(core.min_dim) and callable(core.dimension_as_value)
     assert callable(source_info_util.user_frames)
+    assert callable(random_core._gamma_impl) and callable(prng.random_wrap)
     assert (
         callable(linalg._lu_python) and callable(special._up_and_broadcast) and callable(linalg._tridiagonal_solve_jax)
     )

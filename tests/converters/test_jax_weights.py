@@ -12,9 +12,11 @@ import pytest
 
 serialization = pytest.importorskip("flax.serialization")
 
+import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 
-from kxchange.errors import FormatError  # noqa: E402
+import kxchange as kx  # noqa: E402
+from kxchange.errors import FormatError, UnknownFormatError, WeightError  # noqa: E402
 from kxchange_jax import weights_in  # noqa: E402
 
 pytestmark = pytest.mark.jax
@@ -95,3 +97,55 @@ def test_orbax(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(FormatError):
         weights_in.read(tmp_path / "empty")
+
+
+X = np.random.default_rng(0).standard_normal((3, 5)).astype(np.float32)
+
+
+def test_a_msgpack_file_onto_a_linen_module(tmp_path: Path) -> None:
+    import flax.linen as nn
+
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x: Any) -> Any:
+            return nn.Dense(2)(nn.BatchNorm(use_running_average=True)(nn.Dense(4)(x)))
+
+    first, trained = (jax.tree.map(lambda a, k=k: a + k / 2, Net().init(jax.random.key(k), X)) for k in (0, 1))
+    model, wanted = kx.capture(Net(), first, X), np.asarray(Net().apply(trained, X))
+    for name, tree in {"all": trained, "state": {**trained, "opt_state": {"count": 3}, "step": 7}}.items():
+        (tmp_path / name).write_bytes(serialization.to_bytes(tree))
+        loaded, report = kx.load_weights(model, tmp_path / name, strict=name == "all")
+        assert sorted(report.unexpected) == ([] if name == "all" else ["opt_state.count", "step"])
+        np.testing.assert_allclose(loaded(x=X)["output_0"], wanted, rtol=1e-5, atol=1e-6)
+    with pytest.raises(WeightError, match=r"opt_state\.count"):
+        kx.load_weights(model, tmp_path / "state")
+    (tmp_path / "params").write_bytes(serialization.to_bytes(trained["params"]))
+    loaded, report = kx.load_weights(model, tmp_path / "params", strict=False)
+    assert sorted(report.missing) == ["batch_stats.BatchNorm_0.mean", "batch_stats.BatchNorm_0.var"]
+    np.testing.assert_array_equal(loaded.array("params.Dense_1.bias"), trained["params"]["Dense_1"]["bias"])
+
+
+def test_an_orbax_folder_onto_an_nnx_module(tmp_path: Path) -> None:
+    ocp = pytest.importorskip("orbax.checkpoint")
+    nnx = pytest.importorskip("flax.nnx")
+
+    class Net(nnx.Module):
+        def __init__(self, rngs: Any) -> None:
+            self.layers = nnx.List([nnx.Linear(5, 4, rngs=rngs), nnx.Linear(4, 2, rngs=rngs)])
+
+        def __call__(self, x: Any) -> Any:
+            return self.layers[1](nnx.relu(self.layers[0](x)))
+
+    model, trained = kx.capture(Net(nnx.Rngs(0)), X), Net(nnx.Rngs(1))
+    trees = {"state": nnx.state(trained), "pure": nnx.to_pure_dict(nnx.state(trained))}
+    for name, tree in trees.items():
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(tmp_path / name, tree)
+        assert list(kx.read_weights(tmp_path / name)) == [
+            f"layers.{i}.{part}" for i in (0, 1) for part in ("bias", "kernel")
+        ]
+        loaded, _ = kx.load_weights(model, tmp_path / name)
+        np.testing.assert_allclose(loaded(x=X)["output_0"], trained(X), rtol=1e-5, atol=1e-6)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UnknownFormatError, match="'empty' holds no weights"):
+        kx.read_weights(tmp_path / "empty")

@@ -351,3 +351,29 @@ def test_private_apis() -> None:
     y = keras.ops.exp(L.Dense(3, name="exponent")(x))
     (name,) = operation_names([y])
     assert name.startswith("exp") and name != "exponent"
+
+
+def test_a_parameter_that_nothing_reads_is_kept(tmp_path: Path) -> None:
+    """Its variable is in the model and in the file, and changes no output even where it is not finite."""
+    x = placeholder("x", TensorType(DType.FLOAT32, (symbol("batch"), 3)))
+    unread = Parameter("tower/unread", np.array([[1.0, np.inf], [np.nan, 2.0]], np.float32))
+    model = Model({"main": Function(Graph((x,), (ops.tanh(x),)), ("y",))}, [unread])
+    net = model.to("keras")
+    assert [w.path.partition("/embeddings")[0] for w in net.weights] == ["tower--unread"]
+    given = np.ones((2, 3), np.float32)
+    assert np.allclose(net(given), np.tanh(given))
+    kx.save(model, tmp_path / "net.keras")
+    (held,) = keras.saving.load_model(tmp_path / "net.keras").weights
+    assert np.array_equal(np.asarray(held).reshape(2, 2), unread.array, equal_nan=True)
+
+
+def test_a_separable_convolution_stays_one_layer() -> None:
+    x = keras.Input((9, 9, 3), name="x")
+    y = L.SeparableConv2D(4, 3, strides=2, padding="same", depth_multiplier=2, name="whole")(x)
+    net = keras.Model(x, L.Conv2D(2, 1, name="point")(L.DepthwiseConv2D(3, use_bias=False, name="depth")(y)))
+    built = kx.capture(net).to("keras")
+    kinds = [type(layer).__name__ for layer in built.layers[1:]]
+    assert kinds == ["SeparableConv2D", "DepthwiseConv2D", "Conv2D"]
+    assert [w.path for w in built.weights] == [w.path for w in net.weights]
+    given = np.random.default_rng(0).normal(size=(2, 9, 9, 3)).astype(np.float32)
+    assert np.allclose(built(given), net(given), atol=1e-6)

@@ -321,6 +321,52 @@ def preprocessing_cases() -> Iterator[Case]:
         yield name, lambda n=name, o=options: getattr(L, n)(**o), [(N, 4, 4, 3)]
 
 
+AUGMENTATION: dict[str, dict[str, Any]] = {
+    "AugMix": {},
+    "CutMix": {},
+    "MixUp": {},
+    "RandAugment": {},
+    "RandomColorDegeneration": {"factor": 0.5},
+    "RandomColorJitter": {"brightness_factor": 0.3},
+    "RandomCrop": {"height": 4, "width": 4},
+    "RandomElasticTransform": {},
+    "RandomErasing": {},
+    "RandomGaussianBlur": {},
+    "RandomGrayscale": {},
+    "RandomHue": {"factor": 0.3},
+    "RandomInvert": {},
+    "RandomPerspective": {},
+    "RandomPosterization": {"factor": 4},
+    "RandomSaturation": {"factor": 0.3},
+    "RandomSharpness": {"factor": 0.3},
+    "RandomShear": {},
+    "Solarization": {},
+    "SpatialDropout2D": {"rate": 0.3},
+}
+"""Layers that do nothing at inference."""
+
+
+def augmentation_cases() -> Iterator[Case]:
+    for name, options in AUGMENTATION.items():
+        yield f"augmentation-{name}", lambda n=name, o=options: getattr(L, n)(**o), [(N, 4, 4, 3)]
+    yield "spatial-dropout-3d", lambda: L.SpatialDropout3D(0.4), [(N, 2, 4, 3, 2)]
+
+
+def spectrogram_cases() -> Iterator[Case]:
+    for mode in ("log", "magnitude", "psd", "real", "imag", "angle", "stft"):
+        how: dict[str, Any] = {"mode": mode, "frame_length": 8, "fft_length": 8}
+        yield f"spectrogram-{mode}", lambda h=how: L.STFTSpectrogram(**h), [(N, 40, 2)]
+    wide: dict[str, Any] = {
+        "frame_length": 8,
+        "frame_step": 3,
+        "fft_length": 16,
+        "padding": "same",
+        "window": "hamming",
+    }
+    yield "spectrogram-same", lambda: L.STFTSpectrogram(**wide), [(N, 37, 1)]
+    yield "spectrogram-image", lambda: L.STFTSpectrogram(**wide, expand_dims=True), [(N, 40, 2)]
+
+
 def attention_cases() -> Iterator[Case]:
     two, three = [(N, 4, 6), (N, 5, 6)], [(N, 4, 6), (N, 5, 6), (N, 5, 6)]
     yield "attention", lambda: L.Attention(), two
@@ -336,6 +382,8 @@ ALL = [
     *convolution_cases(),
     *pooling_cases(),
     *normalization_cases(),
+    *augmentation_cases(),
+    *spectrogram_cases(),
     *reshaping_cases(),
     *merging_cases(),
     *recurrent_cases(),
@@ -454,6 +502,15 @@ def test_layer_from_its_file(case: Case, tmp_path: Path) -> None:
         for ours, theirs in zip(found, expected, strict=True):
             scale = max(float(np.abs(theirs).max(initial=0)), 1.0)
             assert float(np.abs(ours.astype(np.float64) - theirs).max(initial=0)) <= limit_of(name) * scale
+
+
+def test_the_table_of_layers_is_up_to_date() -> None:
+    sys.path.insert(0, str(Path(__file__).parents[1] / "third_party"))
+    import keras_layers
+
+    rows = {line.split("`")[1] for line in keras_layers.PAGE.read_text().splitlines() if line.startswith("| `")}
+    assert rows == set(keras_layers.kinds()), "run python tests/third_party/keras_layers.py --write"
+    assert "no rule |" not in keras_layers.PAGE.read_text()
 
 
 @pytest.mark.slow

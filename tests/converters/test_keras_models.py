@@ -77,6 +77,12 @@ def nested_outputs() -> Any:
 
 
 @model
+def spatial_dropout() -> Any:
+    x = keras.Input((5, 4), name="x")
+    return keras.Model(x, L.Dense(2)(L.SpatialDropout1D(0.2)(x)))
+
+
+@model
 def masked_lstm() -> Any:
     t = tokens()
     x = L.Embedding(TOKENS, 6, mask_zero=True)(t)

@@ -12,11 +12,15 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
+from tensorflow_raw_ops import samples  # noqa: E402
+
 import kxchange as kx  # noqa: E402
+from kxchange_tensorflow.graph_rules import lift as rules  # noqa: E402
 from kxchange_tensorflow.load import load  # noqa: E402
 
 pytestmark = pytest.mark.tensorflow
 
+LIFTED = sorted(rules.entries)
 GENERATOR = np.random.default_rng(5)
 raw = tf.raw_ops
 IMAGE = GENERATOR.standard_normal((2, 9, 8, 4)).astype(np.float32)
@@ -119,6 +123,28 @@ def test_operator(name: str) -> None:
         # TensorFlow reads cubic weights from a table of 1024 steps.
         tolerance = 5e-3 if name == "bicubic" else 2e-5
         np.testing.assert_allclose(got, wanted, rtol=tolerance, atol=tolerance)
+
+
+ALONE = sorted(name for name in LIFTED if samples(name))
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_raw_op_alone(name: str) -> None:
+    for given, own in samples(name):
+        call = tf.function(
+            lambda *tensors, keys=tuple(given): getattr(raw, name)(**dict(zip(keys, tensors, strict=True)))
+        )
+        model = kx.capture(call, *map(tf.constant, given.values()))
+        found = list(model(**dict(zip(model.input_names, given.values(), strict=True))).values())
+        for got, wanted in zip(found, tf.nest.flatten(own), strict=True):
+            assert got.dtype == wanted.dtype.as_numpy_dtype and got.shape == tuple(wanted.shape)
+            np.testing.assert_allclose(got, wanted, rtol=2e-5, atol=2e-5)
+
+
+def test_the_table_of_raw_ops_is_up_to_date() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "coverage" / "tensorflow.md").read_text()
+    rows = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `")}
+    assert rows == set(LIFTED), "run python tests/third_party/tensorflow_ops.py --write"
 
 
 def tflite(function: Callable[..., Any], array: Any, folder: Path, *, quantized: bool = False) -> tuple[Any, Path]:

@@ -17,9 +17,16 @@ pytestmark = pytest.mark.torch
 import kxchange as kx  # noqa: E402
 from kxchange import ops  # noqa: E402
 from kxchange.errors import CaptureError, KxchangeWarning, MismatchError, UnsupportedOpError  # noqa: E402
+from kxchange_torch import custom_ops  # noqa: E402
 from kxchange_torch.custom_ops import check_meanings, meaning_of  # noqa: E402
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "custom_torch_ops.md"
+
+
+@pytest.fixture(autouse=True)
+def own_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What these tests register is not checked with the samples of others."""
+    monkeypatch.setattr(custom_ops, "_SAMPLES", {})
 
 
 def custom(name: str) -> Any:

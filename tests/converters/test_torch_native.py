@@ -171,3 +171,26 @@ def test_a_name_without_a_path_comes_back_in_its_layout() -> None:
     net = build(Model({"main": function}, [Parameter("kernel", array)], provenance={"format": "keras"}))
     assert tuple(net.get_parameter("kernel").shape) == (2, 3)
     assert np.array_equal(capture(net, x=torch.randn(4, 3)).array("kernel"), array)
+
+
+class Transposed(torch.nn.Module):
+    """A weight kept the other way round than `linear` takes it, and a bias that a convolution adds along axis 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(2, 4, 3)
+        self.weight = torch.nn.Parameter(torch.randn(4, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x).mean((2, 3)) @ self.weight
+
+
+@pytest.mark.jax
+def test_the_state_dict_survives_a_stay_in_jax() -> None:
+    pytest.importorskip("jax")
+    module = Transposed()
+    built = capture(module, x=torch.randn(3, 2, 6, 6)).to("jax")
+    back = capture(built, x=np.zeros((3, 2, 6, 6), np.float32)).to("torch")
+    right, found = module.state_dict(), back.state_dict()
+    assert set(found) == set(right)
+    assert all(torch.equal(found[name], tensor) for name, tensor in right.items())

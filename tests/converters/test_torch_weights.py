@@ -341,7 +341,7 @@ def test_the_corpus_files_hold_what_torch_reads() -> None:
     assert len(kx.read_weights(corpus("dev_demonet_pth").path)) == 4
 
 
-def test_a_torchscript_archive_gives_its_tensors_and_is_not_run() -> None:
+def test_a_torchscript_archive_gives_its_tensors_and_is_not_run_a_live_one_is_captured() -> None:
     path = corpus("dev_demonet_jit").path
     state = torch.jit.load(path).state_dict()
     read = kx.read_weights(path)
@@ -349,8 +349,10 @@ def test_a_torchscript_archive_gives_its_tensors_and_is_not_run() -> None:
     assert all(np.array_equal(read[name].array, tensor.numpy()) for name, tensor in state.items())
     with pytest.raises(NoArchitectureError, match="TorchScript.*load_weights"):
         kx.load(path)
-    with pytest.raises(kx.KxchangeError, match=r"nn\.Module that it was made from"):
-        kx.capture(torch.jit.load(path), torch.randn(2, 3, 64, 64))
+    live, x = torch.jit.load(path).eval(), torch.randn(2, 3, 64, 64)
+    model = kx.capture(live, x)
+    (found,) = kx.run(model, dict(zip(model.input_names, [x.numpy()], strict=True))).values()
+    assert np.allclose(found, live(x).detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.hf

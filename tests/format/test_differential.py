@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest import mock
 
+import numpy as np
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError, deserialize
+from safetensors.numpy import save
 
 from kxchange.errors import FormatError
+from kxchange.format import header, plain_header
 from kxchange.format.header import LENGTH_BYTES, parse_header
 from kxchange.format.layout import build_header, lay_out
 
@@ -80,11 +85,11 @@ def ours(file: bytes, *, strict: bool) -> dict[str, tuple[str, list[int], bytes]
     length = int.from_bytes(file[:LENGTH_BYTES], "little")
     raw = file[: LENGTH_BYTES + min(length, len(file))]
     try:
-        header = parse_header(raw, len(file), strict=strict)
+        parsed = parse_header(raw, len(file), strict=strict)
     except FormatError:
         return None
-    data = file[header.data_offset :]
-    return {name: (e.dtype, list(e.shape), data[e.begin : e.end]) for name, e in header.entries.items()}
+    data = file[parsed.data_offset :]
+    return {name: (e.dtype, list(e.shape), data[e.begin : e.end]) for name, e in parsed.entries.items()}
 
 
 def theirs(file: bytes) -> dict[str, tuple[str, list[int], bytes]] | None:
@@ -120,9 +125,33 @@ def test_nothing_is_accepted_that_the_reference_refuses(file: bytes) -> None:
 def test_what_we_write_both_read_the_same(tensors: dict[str, tuple[str, Any]], document: str) -> None:
     entries = lay_out((name, code, shape) for name, (code, shape) in tensors.items())
     try:
-        header = build_header(entries, {"format": "pt", "kx": document})
+        written = build_header(entries, {"format": "pt", "kx": document})
     except FormatError as error:
         assert "surrogate" in str(error) or "normal form C" in str(error)
         return
-    file = header + b"\x01" * (entries[-1].end if entries else 0)
+    file = written + b"\x01" * (entries[-1].end if entries else 0)
     assert ours(file, strict=True) == ours(file, strict=False) == theirs(file)
+
+
+@settings(max_examples=600)
+@given(files())
+def test_the_short_way_takes_nothing_that_the_long_way_refuses_and_says_the_same(file: bytes) -> None:
+    for strict in (True, False):
+        found = ours(file, strict=strict)
+        with mock.patch.object(plain_header, "read_plainly", return_value=None):
+            assert found == ours(file, strict=strict)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_the_usual_spellings_go_the_short_way(strict: bool) -> None:
+    entries = lay_out((f"{i}.weight", "F32", (2, i)) for i in range(5))
+    raw = build_header(entries, {"format": "pt", "kx": '{"a":"}"}'})
+    with mock.patch.object(header, "_table", side_effect=AssertionError):
+        assert list(parse_header(raw, len(raw) + entries[-1].end, strict=strict).entries) == sorted(
+            e.name for e in entries
+        )
+    if not strict:
+        raw = save({e.name: np.zeros(e.shape, np.float32) for e in entries}, {"format": "pt"})
+        end = 8 + int.from_bytes(raw[:8], "little")
+        with mock.patch.object(header, "_table", side_effect=AssertionError):
+            assert len(parse_header(raw[:end], len(raw), strict=False).entries) == 5

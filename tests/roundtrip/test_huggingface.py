@@ -17,8 +17,8 @@ pytest.importorskip("transformers")
 pytest.importorskip("onnxruntime")
 from zoo_hf import ZOO  # noqa: E402
 
-from kxchange_torch.exporting import evaluation_mode  # noqa: E402
 from kxchange_torch.float64 import WidenedFloats, widened  # noqa: E402
+from kxchange_torch.modes_in import evaluation_mode  # noqa: E402
 from kxchange_torch.private import leaves_with_path  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.onnx, pytest.mark.hf]

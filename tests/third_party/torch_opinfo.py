@@ -6,7 +6,7 @@
 
 A sample is ``right`` if NumPy and the rebuilt module give the original's dtypes, shapes and values, ``refused`` if an
 error names the reason, ``unexportable`` if `torch.export` alone fails on it too, ``random`` if torch gives different
-results on two runs, ``empty`` if no dense tensor goes in and out, ``wrong`` otherwise; a crash is ``wrong``.
+results on two runs or what is refused draws random numbers, ``empty`` if no dense tensor goes in and out, ``wrong`` otherwise; a crash is ``wrong``.
 """
 
 from __future__ import annotations
@@ -107,6 +107,7 @@ def _case(entry: Any, dtype: str, index: int, sample: Any) -> Case:
 def judge(case: Case) -> Outcome:
     """The outcome of one sample and its reason."""
     import torch
+    from torch._dynamo.exc import TorchDynamoException
 
     from kxchange.errors import KxchangeError
 
@@ -122,11 +123,31 @@ def judge(case: Case) -> Outcome:
         return _attempt(case, first)
     except KxchangeError as error:
         reason = reason_of(error)
+        if _draws(case):
+            return "random", reason
         return ("refused", reason) if _exports(case) else ("unexportable", reason)
-    except torch._dynamo.exc.TorchDynamoException as error:  # pyright: ignore[reportPrivateUsage]
+    except TorchDynamoException as error:
         return "unexportable", str(error).splitlines()[0][:200]
     except Exception as error:  # noqa: BLE001 - any other error is a fault of ours, and is counted as one
         return "wrong", f"{type(error).__name__}: {error}".splitlines()[0][:200]
+
+
+def _draws(case: Case) -> bool:
+    """Whether the sample runs an operator that draws random numbers, by torch's own tags; perhaps none of them."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    drawn: list[Any] = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if torch.Tag.nondeterministic_seeded in func.tags:
+                drawn.append(func)
+            return func(*args, **(kwargs or {}))
+
+    with Watch():
+        case.call([x.clone() for x in case.tensors])
+    return bool(drawn)
 
 
 def _attempt(case: Case, wanted: Sequence[Any]) -> Outcome:
@@ -136,9 +157,14 @@ def _attempt(case: Case, wanted: Sequence[Any]) -> Outcome:
     tensors = [x.clone() for x in case.tensors]
     model = kx.capture(_module(case), tensors, dynamic=False)
     inputs = dict(zip(model.input_names, map(to_array, tensors), strict=True))
+    states = model.functions["main"].updates
+    changed = [x.clone() for x in case.tensors]
+    case.call(changed)
     for backend in ("numpy", "torch"):
-        found = [to_tensor(y, copy=True) for y in kx.run(model, inputs, backend=backend).values()]
-        fault = difference(found, wanted)
+        results = {name: to_tensor(y, copy=True) for name, y in kx.run(model, inputs, backend=backend).items()}
+        found = [y for name, y in results.items() if name not in states]
+        written = [changed[model.input_names.index(target)] for target in states.values()]
+        fault = difference([results[name] for name in states], written) or difference(found, wanted)
         if fault and case.entry.split(" ")[0] in TIED:
             fault = difference(*(_at_positions(case.tensors[0], group) for group in (found, wanted)))
         if fault and case.process is not None:
@@ -295,8 +321,8 @@ def page(stated: Mapping[str, Any]) -> str:
         f"The operator samples of torch {stated['torch']} (`op_db`, {len(stated['entries'])} entries; float32, int64 and "
         f"bool, up to {PER_DTYPE} of each), captured, run by NumPy and as a rebuilt module, and compared with the "
         "original. *Right*: all samples that `torch.export` takes have the original's dtypes, shapes and values on both. "
-        "*Partly*: some are refused. *Refused*: all are, with an error that names the reason. *Not judged*: random, or "
-        "no dense tensor comes out.",
+        "*Partly*: some are refused. *Refused*: all are, with an error that names the reason. *Not judged*: what "
+        "draws random numbers, or gives no dense tensor.",
         "",
         "| entries | right | partly | refused | wrong | not exportable | not judged | right of exportable |",
         "|---:|---:|---:|---:|---:|---:|---:|---:|",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from validation import defects
+from validation import defects, held_out
 
-PAGE = Path(__file__).parents[2] / "docs" / "coverage" / "defects.md"
+DOCS = Path(__file__).parents[2] / "docs" / "coverage"
+PAGE = DOCS / "defects.md"
 
 
 @pytest.fixture(scope="module")
@@ -35,3 +36,31 @@ def test_the_page_is_current(page):
     assert PAGE.read_text(encoding="utf-8") == page, (
         "cd tests && python -m validation.defects > ../docs/coverage/defects.md"
     )
+
+
+@pytest.fixture(scope="module")
+def later():
+    return held_out.page()
+
+
+def test_every_held_out_fault_is_found_and_its_node_named(later):
+    rows = [
+        line.split(" | ") for line in later.splitlines() if line.startswith("| ") and not line.startswith("| defect")
+    ]
+    assert len(rows) == len(held_out.HELD_OUT) >= 36
+    assert [row[0] for row in rows if row[-2] != "WRONG"] == []
+    assert [row[0] for row in rows if row[-1] not in ("named |", "named there |")] == []
+
+
+def test_the_page_of_held_out_faults_is_current(later):
+    assert (DOCS / "held_out_defects.md").read_text(encoding="utf-8") == later, (
+        "cd tests && python -m validation.held_out > ../docs/coverage/held_out_defects.md"
+    )
+
+
+def test_a_network_without_a_held_out_fault_is_the_same():
+    from kxchange.validation.against import validate_against
+
+    for name in list(held_out.HELD_OUT)[::5]:
+        right, again = (defects.network(name, faulty=False, catalogue=held_out.HELD_OUT) for _ in range(2))
+        assert validate_against(right, again, cases=2).ok, name

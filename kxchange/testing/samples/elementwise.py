@@ -91,6 +91,9 @@ for name in ["bitwise_and", "bitwise_or", "bitwise_xor"]:
 samples("bitwise_left_shift", [values([1, 1, -3], DType.INT32), values([33, 4, 2], DType.INT32)], note="I18")
 samples("bitwise_right_shift", [values([-8, 8, -1], DType.INT32), values([1, 33, 5], DType.INT32)], note="I18")
 samples("bitwise_left_shift", [integers(0, 9, batch, dtype=DType.UINT8), integers(0, 7, 1, dtype=DType.UINT8)])
+samples(
+    "bitwise_right_shift", [values([2**64 - 1, 2**63 + 9, 7, 2**63], DType.UINT64), values([1, 0, 2, 63], DType.UINT64)]
+)
 samples("bitwise_right_shift", [integers(0, 255, batch, dtype=DType.UINT8), integers(0, 7, 1, dtype=DType.UINT8)])
 
 samples("where", [booleans(batch, 1), normal(batch, 4), normal(4)])
