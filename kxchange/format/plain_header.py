@@ -23,7 +23,7 @@ from kxchange.format.names import METADATA_KEY, RESERVED_PREFIX
 # A name has no quotes, escapes or controls; a number no leading zero and is below 10^15, and so below every limit.
 _NAME = rf',"((?!{RESERVED_PREFIX}|{METADATA_KEY}")[ !#-\[\]-~]{{1,512}})":'
 _NUMBER = r"(0|[1-9][0-9]{0,14})"
-_SHAPE = r'"shape":\[([0-9,]*)\]'
+_SHAPE = r'"shape":\[([0-9,]{0,512})\]'
 _OFFSETS = rf'"data_offsets":\[{_NUMBER},{_NUMBER}\]'
 _DTYPE = r'"dtype":"([A-Z0-9_]+)"'
 # Keys sorted, as a `.kx` has them, and in the order that the safetensors library writes.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bounded import bounded
 from kxchange.errors import FormatError, LimitError
 from kxchange.format.canonical_json import decode, encode
 
@@ -128,10 +128,8 @@ def test_depth_is_counted_before_the_parser_could_overflow() -> None:
 
 
 def test_structure_is_counted_before_anything_is_built() -> None:
-    start = time.perf_counter()
-    with pytest.raises(LimitError, match=r"above the limit of 2,000,000"):
+    with bounded(), pytest.raises(LimitError, match=r"above the limit of 2,000,000"):
         decode(b"[" + b"[]," * 3_300_000 + b"[]]")
-    assert time.perf_counter() - start < 1
     assert len(decode(b"[" + b"0," * 1_000_000 + b"0]")) == 1_000_001
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import zipfile
 from dataclasses import dataclass
 from io import BytesIO
@@ -11,6 +10,7 @@ from io import BytesIO
 import pytest
 from safetensors import deserialize
 
+from bounded import bounded
 from kxchange.errors import FormatError, LimitError
 from kxchange.format.header import LENGTH_BYTES, Header, parse_header
 from kxchange.format.layout import build_header, lay_out
@@ -167,10 +167,8 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
 @pytest.mark.parametrize("strict", [True, False], ids=["kx", "safetensors"])
 def test_refused_in_both_modes(case: Case, strict: bool) -> None:
-    start = time.perf_counter()
-    with pytest.raises(FormatError, match=case.message) as caught:
+    with bounded(), pytest.raises(FormatError, match=case.message) as caught:
         parse(case.file, strict=strict)
-    assert time.perf_counter() - start < 2
     message = str(caught.value)
     assert message.startswith("net.kx")
     assert len(message) < 400
@@ -185,18 +183,14 @@ def test_7_header_above_25_million_bytes() -> None:
 def test_36_tensors_are_counted_before_they_are_built() -> None:
     entries = ",".join(f'"{i}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}' for i in range(420_000))
     file = framed("{" + entries + "}")
-    start = time.perf_counter()
-    with pytest.raises(LimitError, match="tensors: 420,000 is above the limit of 200,000"):
+    with bounded(), pytest.raises(LimitError, match="tensors: 420,000 is above the limit of 200,000"):
         parse(file, strict=False)
-    assert time.perf_counter() - start < 0.5
 
 
 def test_42_structure_is_counted_before_it_is_built() -> None:
     file = framed('{"a":[' + "[]," * 3_300_000 + "[]]}")
-    start = time.perf_counter()
-    with pytest.raises(LimitError, match="above the limit of 5,200,000"):
+    with bounded(), pytest.raises(LimitError, match="above the limit of 5,200,000"):
         parse(file, strict=False)
-    assert time.perf_counter() - start < 0.5
 
 
 STRICT_ONLY = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
+import resource
 import socket
-import time
 from pathlib import Path
 
 import ml_dtypes
@@ -113,13 +113,11 @@ def test_opening_four_gibibytes_costs_the_header(tmp_path: Path) -> None:
     header = build_header(entries, KX)
     target.write_bytes(header)
     os.truncate(target, len(header) + 2**32)
-    times: list[float] = []
-    for _ in range(5):
-        start = time.perf_counter()
-        with TensorFile.open(target) as file:
-            assert file.tensor("layer.63").shape == (4096, 4096)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.05
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with TensorFile.open(target) as file:
+        assert file.tensor("layer.63").shape == (4096, 4096)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 16 * 1024, f"{grown / 1024:.0f} MB"
     assert file.entry("layer.63").end == 2**32
 
 

@@ -1,8 +1,9 @@
 """Hostile files of every format kx.load reads: refused by a typed error, or harmless, and within limits.
 
 Every file is opened in a process of its own that watches what Python does: it may write nothing, start nothing, reach
-for no socket, import nothing that the file names, and take at most 2 seconds of the processor and 300 MB above the
-file's size.
+for no socket, import nothing that the file names, and take at most 300 MB above the file's size. What takes many times
+its 2 seconds of the processor is ended as a hang; the 2 seconds themselves are asked for in the slow run, as another
+machine may be slower than any limit.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def keyed(group: Group) -> dict[str, Case]:
     return found
 
 
-def faults(case: Case, row: dict[str, Any], megabytes: float) -> list[str]:
+def faults(case: Case, row: dict[str, Any], megabytes: float, *, timed: bool) -> list[str]:
     """What a case did that it may not do."""
     wrong: list[str] = []
     allowed = {REFUSE: ("refused",), KEEP: ("loaded",)}.get(case.verdict, ("refused", "loaded"))
@@ -97,7 +98,7 @@ def faults(case: Case, row: dict[str, Any], megabytes: float) -> list[str]:
         wrong.append(f"{row['outcome']}: {row['message'][:300]}")
     elif row["outcome"] == "refused" and not re.search(case.match, row["message"]):
         wrong.append(f"refused for another reason than {case.match!r}: {row['message'][:300]}")
-    if row.get("seconds", 0.0) > SECONDS:
+    if timed and row.get("seconds", 0.0) > SECONDS:
         wrong.append(f"{row['seconds']:.1f} seconds")
     if row.get("megabytes", 0.0) > megabytes + MEGABYTES:
         wrong.append(f"{row['megabytes']:.0f} MB for a file of {megabytes:.1f} MB")
@@ -106,7 +107,8 @@ def faults(case: Case, row: dict[str, Any], megabytes: float) -> list[str]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 @pytest.mark.parametrize("name", GROUPS)
-def test_hostile_files(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("timed", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "timed"])
+def test_hostile_files(name: str, timed: bool, tmp_path: Path) -> None:
     group = GROUPS[name]()
     missing = [module for module in group.needs if importlib.util.find_spec(module) is None]
     if missing:
@@ -120,7 +122,8 @@ def test_hostile_files(name: str, tmp_path: Path) -> None:
     before = listing(tmp_path)
     found = probe(group, paths, tmp_path)
     left = {path for path in listing(tmp_path) - before if not path.startswith("honest")}
-    wrong = {key: list_ for key, case in keyed(group).items() if (list_ := faults(case, found[key], sizes[key]))}
+    rows = ((key, faults(case, found[key], sizes[key], timed=timed)) for key, case in keyed(group).items())
+    wrong = {key: items for key, items in rows if items}
     report = "\n".join(f"{key}: {'; '.join(items)}" for key, items in wrong.items())
     assert not wrong, f"{len(wrong)} of {len(found)} cases of {name}:\n{report}"
     assert not left, f"left behind: {sorted(left)}"
@@ -132,7 +135,7 @@ def test_the_probe_sees_what_it_must(tmp_path: Path) -> None:
     path.write_bytes(b"x")
     group.add(0, "all at once", lambda folder: None, action="mischief")
     row = probe(group, {"0 all at once": path}, tmp_path)["0 all at once"]
-    found = "; ".join(faults(group.cases[0], row, 0.0))
+    found = "; ".join(faults(group.cases[0], row, 0.0, timed=True))
     for fault in (
         "loaded",
         "seconds",
