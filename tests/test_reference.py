@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from bounded import bounded
 
 import kxchange.ops as ops
-from bounded import bounded
 from kxchange.dims import parse_dim
 from kxchange.errors import InputError, KxchangeError, LimitError, WeightError
 from kxchange.graph import Graph, Node, parameter, placeholder

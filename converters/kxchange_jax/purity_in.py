@@ -9,10 +9,11 @@ from typing import Any, cast
 import numpy as np
 
 from kxchange.errors import CaptureError
+from kxchange.user_code import relative_file
 from kxchange_jax.lifting import live_equations
 from kxchange_jax.numbers_in import inner_jaxprs
 from kxchange_jax.private import is_key, user_place
-from kxchange_jax.sources_in import is_user, relative_file
+from kxchange_jax.sources_in import is_user
 
 
 def require_pure(first: Any, second: Any, label: str) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from kxchange.graph import Source, Value
+from kxchange.user_code import last_line, lies_in, relative_file
 from kxchange_jax.private import name_stack, user_place
 
 FRAMEWORKS = ("jax", "jaxlib", "flax", "equinox", "haiku", "optax", "kxchange", "kxchange_jax")
@@ -17,40 +15,14 @@ FRAMEWORKS = ("jax", "jaxlib", "flax", "equinox", "haiku", "optax", "kxchange", 
 _WRAPPED = re.compile(r"\w+\((.*)\)")
 
 
-@cache
 def is_user(file: str) -> bool:
-    """Whether a file belongs to none of the frameworks; a folder of the user's may well be called like one."""
-    if file.startswith("<"):
-        return False
-    return not any(Path(file).is_relative_to(folder) for package in FRAMEWORKS for folder in _folders(package))
-
-
-def _folders(package: str) -> Iterable[str]:
-    """Where an imported package lies."""
-    return getattr(sys.modules.get(package), "__path__", ())
-
-
-@cache
-def relative_file(file: str) -> str:
-    """A file's path from the folder that holds its top package; only its name for a script."""
-    path = Path(file)
-    if "site-packages" in path.parts:
-        return "/".join(path.parts[path.parts.index("site-packages") + 1 :])
-    top = path.parent
-    while (top / "__init__.py").is_file():
-        top = top.parent
-    return path.relative_to(top).as_posix() if path.is_absolute() else path.name
+    """Whether a file belongs to none of the frameworks."""
+    return not lies_in(file, FRAMEWORKS)
 
 
 def place_of(error: BaseException) -> str:
     """File and line of the last frame of the user's code that an error came through; empty without one."""
-    found = ""
-    trace = error.__traceback__
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        found = f"{relative_file(file)}:{trace.tb_lineno}" if is_user(file) else found
-        trace = trace.tb_next
-    return found
+    return last_line(error.__traceback__, is_user)
 
 
 @cache

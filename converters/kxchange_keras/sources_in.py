@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 import sys
-from functools import cache
-from pathlib import Path
 from types import FrameType, TracebackType
 
 from kxchange.graph import Source
+from kxchange.user_code import last_line, lies_in, relative_file
 
 FRAMEWORKS = ("keras", "kxchange", "kxchange_keras", "tensorflow", "jax", "jaxlib", "torch", "numpy", "optree")
 """Packages whose frames are not the user's."""
 
 
-@cache
 def is_user(file: str) -> bool:
     """Whether a file belongs to none of the frameworks."""
-    if file.startswith("<"):
-        return False
-    return not any(
-        Path(file).is_relative_to(folder)
-        for package in FRAMEWORKS
-        for folder in getattr(sys.modules.get(package), "__path__", ())
-    )
-
-
-@cache
-def relative_file(file: str) -> str:
-    """A file's path from the folder that holds its top package; only its name for a script."""
-    path = Path(file)
-    if "site-packages" in path.parts:
-        return "/".join(path.parts[path.parts.index("site-packages") + 1 :])
-    top = path.parent
-    while (top / "__init__.py").is_file():
-        top = top.parent
-    return path.relative_to(top).as_posix() if path.is_absolute() else path.name
+    return not lies_in(file, FRAMEWORKS)
 
 
 def _user_frame() -> tuple[str, int]:
@@ -61,10 +41,4 @@ def user_place() -> str:
 
 def failing_line(traceback: TracebackType | None) -> str:
     """The last line of the user's code on the way to an error."""
-    found = ""
-    while traceback is not None:
-        file = traceback.tb_frame.f_code.co_filename
-        if is_user(file):
-            found = f"{relative_file(file)}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
-    return found
+    return last_line(traceback, is_user)

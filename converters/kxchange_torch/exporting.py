@@ -20,6 +20,7 @@ from torch.func import functional_call
 
 from kxchange.dims import DimExpr, evaluate
 from kxchange.errors import CaptureError
+from kxchange.user_code import relative_file
 from kxchange_torch.containers_in import register_containers
 from kxchange_torch.dims_in import DimPlan, dynamic_shapes, solve
 from kxchange_torch.inputs_in import Examples
@@ -37,7 +38,7 @@ from kxchange_torch.private import (
     recording_user_lines,
 )
 from kxchange_torch.questions import asking_no_values
-from kxchange_torch.sources_in import is_framework, relative_file
+from kxchange_torch.sources_in import is_framework
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from kxchange.errors import KxchangeWarning
-from kxchange_torch.sources_in import is_framework, relative_file
+from kxchange.user_code import relative_file
+from kxchange_torch.sources_in import is_framework
 
 MODAL = (
     *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout),

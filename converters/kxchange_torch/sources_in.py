@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from kxchange.graph import Source
+from kxchange.user_code import relative_file
 
 _FRAME = re.compile(r'File "(.+?)", line (\d+)')
 _TORCH = str(Path(torch.__file__).parent) + os.sep
@@ -23,18 +24,6 @@ def is_framework(file: str) -> bool:
     """Whether a file belongs to torch, to this converter or to no file at all."""
     inside = file.startswith((_TORCH, _OURS, "torch/", "<frozen", "<eval_with_key"))
     return inside or "/site-packages/torch/" in file or file.endswith(("/contextlib.py", "/functools.py"))
-
-
-@cache
-def relative_file(file: str) -> str:
-    """A file's path from the folder that holds its top package; only its name for a script."""
-    path = Path(file)
-    if "site-packages" in path.parts:
-        return "/".join(path.parts[path.parts.index("site-packages") + 1 :])
-    top = path.parent
-    while (top / "__init__.py").is_file():
-        top = top.parent
-    return path.relative_to(top).as_posix() if path.is_absolute() else path.name
 
 
 @cache

@@ -178,9 +178,10 @@ def _checked_entry(name: str, value: object) -> TensorEntry:
     if offsets is None or len(offsets) != 2 or offsets[0] > offsets[1]:
         shown_offsets = shown(fields["data_offsets"])
         raise FormatError(f"the data_offsets are {shown_offsets}; they must be a begin and an end not before it.")
-    if isinstance(fields["shape"], list):
-        check_limit(len(cast("list[object]", fields["shape"])), MAX_RANK, "rank")
-    shape = _sizes(fields["shape"])
+    dims = fields["shape"]
+    if isinstance(dims, list):  # Before a million dims are looked at one by one.
+        check_limit(len(cast("list[object]", dims)), MAX_RANK, "rank")
+    shape = _sizes(cast("object", dims))
     if shape is None:
         raise FormatError(f"the shape is {shown(fields['shape'])}; it must be a list of integers of at least 0.")
     begin, end = offsets
@@ -203,6 +204,7 @@ def _sizes(value: object) -> list[int] | None:
 
 def _measured(code: str, shape: list[int]) -> int:
     """Bytes of a tensor."""
+    check_limit(len(shape), MAX_RANK, "rank")
     check_limit(max(shape, default=0), DIM_BELOW - 1, "dim")
     bounded = [dim or 1 for dim in shape] if 0 in shape else shape
     check_limit(prod(bounded), ELEMENTS_BELOW - 1, "product of the dims, zeros as ones")

@@ -1,7 +1,7 @@
 """The short way through a header in its usual spelling: one regular expression, then whole columns at once.
 
-What it returns is what `kxchange.format.header` would return, in about a quarter of the time. Whatever it is not sure of
-(another spelling, a name outside ASCII, anything wrong at all) it leaves to the long way, which knows what to say.
+What it returns is what `kxchange.format.header` would return, in about a quarter of the time. Whatever it is not sure
+of (another spelling, a name outside ASCII, anything wrong at all) it leaves to the long way, which knows what to say.
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from bounded import bounded
 from onnx import TensorProto, helper
 
 import kxchange as kx
-from bounded import bounded
 from kxchange.errors import FormatError, KxchangeError, LimitError, UnknownFormatError, UnsupportedOpError
 
 pytestmark = pytest.mark.onnx

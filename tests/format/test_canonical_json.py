@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from bounded import bounded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bounded import bounded
 from kxchange.errors import FormatError, LimitError
 from kxchange.format.canonical_json import decode, encode
 

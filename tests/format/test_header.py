@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from io import BytesIO
 
 import pytest
+from bounded import bounded
 from safetensors import deserialize
 
-from bounded import bounded
 from kxchange.errors import FormatError, LimitError
 from kxchange.format.header import LENGTH_BYTES, Header, parse_header
 from kxchange.format.layout import build_header, lay_out
