@@ -1,108 +1,74 @@
-"""What users wait for, beside the peer or the physical limit in one run: `make bench`. Medians and ratios."""
+"""What users wait for, beside the peer or the physical limit in one run: `make bench`, or `make bench ARGS="open save"`.
+
+Each section prints its rows as it goes and replaces its part of `docs/benchmarks.json`; the page is made from that.
+"""
 
 from __future__ import annotations
 
-import shutil
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
-import warnings
-from collections.abc import Callable
+import argparse
+import importlib
+import os
+import platform
+from dataclasses import asdict
+from datetime import date
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+from benchmarks import page
+from benchmarks.rows import Row
 
-import kxchange as kx
-from kxchange import ops
-from kxchange.dims import symbol
-from kxchange.graph import Graph, parameter, placeholder
-from kxchange.model import Function, Model, Parameter
-from kxchange.types import DType, TensorType
-
-RUNS = 5
-
-
-def median(action: Callable[[], Any], runs: int = RUNS) -> float:
-    """Median wall time in seconds."""
-    times: list[float] = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+SECTIONS = {
+    "start": "benchmarks.start_up",
+    "open": "benchmarks.opening",
+    "save": "benchmarks.saving",
+    "convert": "benchmarks.converting",
+    "run": "benchmarks.running",
+    "grow": "benchmarks.growth",
+}
 
 
-def command(*arguments: str) -> Callable[[], Any]:
-    """Run `kx` in a fresh process."""
-    return lambda: subprocess.run([sys.executable, "-m", "kxchange", *arguments], check=True, capture_output=True)
+def machine() -> str:
+    """Processor, cores and Python."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
-def big_model(gigabytes: int) -> Model:
-    """Layers of 64 MiB whose values are one number: the file is full size, the memory is not."""
-    shape = (4096, 4096)
-    flat = np.lib.stride_tricks.as_strided(np.ones(1, np.float32), shape, (0, 0))
-    entries = [Parameter(f"w{index}", flat) for index in range(16 * gigabytes)]
-    x = placeholder("x", TensorType(DType.FLOAT32, (symbol("batch"), shape[1])))
-    value = x
-    for entry in entries:
-        value = ops.linear(value, parameter(entry.name, entry.type))
-    return Model({"main": Function(Graph((x,), (value,)), ("y",))}, entries)
-
-
-def startup() -> None:
-    """A bare interpreter beside the import and the help."""
-    bare = median(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True))
-    imported = median(lambda: subprocess.run([sys.executable, "-c", "import kxchange"], check=True))
-    shown = median(command("--help"))
+def show(row: Row) -> None:
+    """One line on the terminal."""
+    missed = " MISSED" if row.target is not None and row.ratio > row.target else ""
     print(
-        f"start-up: python {bare * 1e3:.0f} ms, import kxchange {imported * 1e3:.0f} ms, kx --help {shown * 1e3:.0f} ms"
+        f"  {row.case:40} {row.ours:10.3f} {row.unit:3} {row.peer:28} {row.theirs:10.3f}  ratio {row.ratio:.3f}{missed}",
+        flush=True,
     )
-
-
-def files(folder: Path, gigabytes: int = 4) -> None:
-    """Save beside a plain copy with fsync; open and inspect beside `safetensors.safe_open`."""
-    from safetensors import safe_open
-
-    path = folder / "big.kx"
-    saved = median(lambda: kx.save(big_model(gigabytes), path), runs=1)
-    copied = median(lambda: (shutil.copyfile(path, folder / "copy"), subprocess.run(["sync", str(folder / "copy")])), 1)
-    opened = median(lambda: kx.load(path))
-    peer = median(lambda: safe_open(path, "numpy").__enter__().keys())
-    inspected = median(command("inspect", "-q", str(path)))
-    print(f"{gigabytes} GiB: save {saved:.1f} s, plain copy {copied:.1f} s, ratio {saved / copied:.2f}")
-    times = f"load {opened * 1e3:.1f} ms, safetensors header {peer * 1e3:.1f} ms; kx inspect {inspected:.2f} s"
-    print(f"{gigabytes} GiB: {times}")
-
-
-def capture(folder: Path) -> None:
-    """Capture and save beside `torch.export.export` of the same module."""
-    import torch
-    import transformers as hf
-
-    warnings.simplefilter("ignore")
-    config = hf.BertConfig(
-        vocab_size=100, hidden_size=64, num_hidden_layers=12, num_attention_heads=4, intermediate_size=128
-    )
-    module = hf.BertModel(config).eval()
-    ids = torch.randint(0, 100, (2, 9))
-    call = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    dims = {0: torch.export.Dim("batch"), 1: torch.export.Dim("seq", max=512)}
-    names = dict.fromkeys(call, ("batch", "seq"))
-    shapes = dict.fromkeys(call, dims)
-    exported = median(lambda: torch.export.export(module, (), call, dynamic_shapes=shapes, strict=False), 3)
-    ours = median(lambda: kx.save(kx.capture(module, dynamic=names, **call), folder / "bert.kx"), 3)
-    print(f"BERT, 12 layers: torch.export {exported:.2f} s, capture and save {ours:.2f} s, ratio {ours / exported:.2f}")
 
 
 def main() -> None:
-    """Run everything."""
-    startup()
-    with tempfile.TemporaryDirectory() as name:
-        capture(Path(name))
-        files(Path(name))
+    """Run the sections asked for; all of them by default."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
+    parser.add_argument("--keep", action="store_true", help="do not touch the page")
+    options = parser.parse_args()
+    for name in options.sections or SECTIONS:
+        if name not in SECTIONS:
+            parser.error(f"there is no section {name!r}; there are {', '.join(SECTIONS)}")
+        section = importlib.import_module(SECTIONS[name])
+        print(f"{section.TITLE}: {section.ABOUT}", flush=True)
+        found: list[Row] = []
+        for row in section.rows():
+            show(row)
+            found.append(row)
+        entry = {
+            "title": section.TITLE,
+            "about": section.ABOUT,
+            "rows": [asdict(row) for row in found],
+            "machine": machine(),
+            "date": date.today().isoformat(),
+        }
+        if not options.keep:
+            page.store(name, entry)
+            page.plot(name, entry)
+    if not options.keep:
+        page.PAGE.write_text(page.render({name: e for name in SECTIONS if (e := page.stored().get(name))}))
 
 
 if __name__ == "__main__":

@@ -13,10 +13,14 @@ import numpy.typing as npt
 from kxchange.errors import FormatError, KxchangeError, WriteError
 from kxchange.format.atomic import atomic_writer
 from kxchange.format.dtypes import storage_of, to_bytes
-from kxchange.format.integrity import HASH_LENGTH, chunks, tensor_sha256
+from kxchange.format.hashing import Hashing
+from kxchange.format.integrity import HASH_LENGTH, chunks
 from kxchange.format.layout import TensorEntry, build_header, lay_out
 from kxchange.format.names import shown, shown_path
 from kxchange.types import DType
+
+FLUSH_BYTES = 32 * 2**20
+"""After so many bytes the disk is asked to take them."""
 
 
 @runtime_checkable
@@ -126,14 +130,22 @@ class TensorPlan:
 
     def write_data(self, stream: BinaryIO, *, hashing: bool) -> dict[str, str]:
         """Read and write every tensor, one at a time; the SHA-256 of each by name if asked."""
-        hashes: dict[str, str] = {}
-        for entry in self.entries:
-            data = _values(entry, self._tensors[entry.name], self._source)
-            if hashing:
-                hashes[entry.name] = tensor_sha256(data)
-            for chunk in chunks(data):
-                stream.write(chunk)
-        return hashes
+        unflushed = 0
+        with Hashing() as digests:
+            for entry in self.entries:
+                if hashing:
+                    digests.make_room(entry.end - entry.begin)
+                data = _values(entry, self._tensors[entry.name], self._source)
+                if hashing:
+                    digests.add(entry.name, data)
+                for chunk in chunks(data):
+                    stream.write(chunk)
+                    unflushed += len(chunk)
+                if unflushed > FLUSH_BYTES:  # The disk works while the hashes are made.
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                    unflushed = 0
+            return digests.results()
 
     def rewrite_header(self, stream: BinaryIO, header: bytes, length: int) -> None:
         """Put the final header over the first one: hashes are known only after the data."""
