@@ -44,8 +44,9 @@ format: $(STAMP)  ## sort imports, mend what ruff can, format
 conformance: $(STAMP)  ## every op on every installed backend
 	@KXCHANGE_FULL=1 $(PYTEST) tests/ops tests/converters $(ARGS)
 
-bench: $(STAMP)  ## conversion time, memory, file size, latency
-	@$(BIN)/python benchmarks/run.py $(ARGS)
+bench: $(STAMP)  ## start, open, save, convert, run, grow: beside the peers (ARGS="save" for one section)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e ".[bench]"
+	@$(BIN)/python -m benchmarks.run $(ARGS)
 
 docs: $(STAMP)  ## regenerate the generated tables
 	@$(BIN)/python docs/generate.py $(ARGS)

@@ -1,7 +1,7 @@
 """Our ONNX in ONNX Runtime beside what ``torch.onnx.export(dynamo=True)`` writes from the same model.
 
-    python benchmarks/onnx_latency.py            all ten models, the median of the ratios last
-    python benchmarks/onnx_latency.py bert vit   some of them
+    python -m benchmarks.onnx_latency            all ten models, the median of the ratios last
+    python -m benchmarks.onnx_latency bert vit   some of them
 
 Ten Hugging Face architectures with random weights, four layers of width 256. Both files run in one process, in turn, one
 thread each; a time is the least of all runs, which other processes disturb least. Needs onnxscript for the exporter.

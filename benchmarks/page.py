@@ -16,6 +16,14 @@ INTRO = (
     "below. A ratio is ours over the peer's: below 1 is faster, or smaller. Aims that are missed are in bold. Run "
     "`make bench` to measure on yours, or `make bench ARGS=save` for one section. Peers that are not installed are left out."
 )
+SECTIONS = {
+    "start": "benchmarks.start_up",
+    "open": "benchmarks.opening",
+    "save": "benchmarks.saving",
+    "convert": "benchmarks.converting",
+    "run": "benchmarks.running",
+    "grow": "benchmarks.growth",
+}
 
 
 def stored() -> dict[str, Any]:
@@ -32,7 +40,7 @@ def store(section: str, entry: dict[str, Any]) -> None:
 def render(found: dict[str, Any]) -> str:
     """The whole page."""
     parts = [NOTE, "# Benchmarks", INTRO]
-    for name, entry in found.items():
+    for name, entry in ((name, found[name]) for name in SECTIONS if name in found):
         parts += [f"## {entry['title']}", entry["about"], _table(entry["rows"])]
         if (PLOTS / f"{name}.svg").exists():
             parts.append(f"![Ratios of {entry['title']}](benchmarks/{name}.svg)")

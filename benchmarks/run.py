@@ -16,15 +16,6 @@ from pathlib import Path
 from benchmarks import page
 from benchmarks.rows import Row
 
-SECTIONS = {
-    "start": "benchmarks.start_up",
-    "open": "benchmarks.opening",
-    "save": "benchmarks.saving",
-    "convert": "benchmarks.converting",
-    "run": "benchmarks.running",
-    "grow": "benchmarks.growth",
-}
-
 
 def machine() -> str:
     """Processor, cores and Python."""
@@ -45,13 +36,13 @@ def show(row: Row) -> None:
 def main() -> None:
     """Run the sections asked for; all of them by default."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(page.SECTIONS)}")
     parser.add_argument("--keep", action="store_true", help="do not touch the page")
     options = parser.parse_args()
-    for name in options.sections or SECTIONS:
-        if name not in SECTIONS:
-            parser.error(f"there is no section {name!r}; there are {', '.join(SECTIONS)}")
-        section = importlib.import_module(SECTIONS[name])
+    for name in options.sections or page.SECTIONS:
+        if name not in page.SECTIONS:
+            parser.error(f"there is no section {name!r}; there are {', '.join(page.SECTIONS)}")
+        section = importlib.import_module(page.SECTIONS[name])
         print(f"{section.TITLE}: {section.ABOUT}", flush=True)
         found: list[Row] = []
         for row in section.rows():
@@ -68,7 +59,7 @@ def main() -> None:
             page.store(name, entry)
             page.plot(name, entry)
     if not options.keep:
-        page.PAGE.write_text(page.render({name: e for name in SECTIONS if (e := page.stored().get(name))}))
+        page.PAGE.write_text(page.render(page.stored()))
 
 
 if __name__ == "__main__":
