@@ -36,12 +36,13 @@ def command(as_json: bool, quiet: bool) -> None:
 
     def table() -> None:
         from rich.console import Console
+        from rich.markup import escape
         from rich.table import Table
 
         grid = Table("backend", "versions", "can", "writes", box=None)
         for row in rows:
             versions = ", ".join(f"{k} {v}" for k, v in row["versions"].items()) or str(row["install"] or "built in")
-            grid.add_row(row["name"], versions, " ".join(row["verbs"]), " ".join(row["suffixes"]))
+            grid.add_row(row["name"], escape(versions), " ".join(row["verbs"]), " ".join(row["suffixes"]))
         Console().print(grid)
 
     show(as_json, quiet, {"backends": rows}, table)

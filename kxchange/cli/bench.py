@@ -48,12 +48,14 @@ def command(
 def print_table(found: Sequence[Measurement]) -> None:
     """The measurements side by side."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("backend", "batch", "p50 ms", "p90 ms", "p99 ms", "samples/s", box=None)
     for entry in found:
         if entry.milliseconds is None:
-            table.add_row(entry.backend, str(entry.batch), entry.error.splitlines()[-1][:60] if entry.error else "-")
+            reason = entry.error.splitlines()[-1][:60] if entry.error else "-"
+            table.add_row(entry.backend, str(entry.batch), escape(reason))
             continue
         times = [f"{value:.3f}" for value in entry.milliseconds.values()]
         table.add_row(entry.backend, str(entry.batch or "-"), *times, f"{entry.throughput:,.0f}")

@@ -146,3 +146,10 @@ def test_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_backends_names_the_extra_of_what_is_missing(kx_command, monkeypatch):
+    from kxchange.converter import Converter
+
+    monkeypatch.setattr(Converter, "missing", property(lambda record: record.requires))
+    assert 'pip install "kxchange[torch]"' in kx_command("backends")
