@@ -40,6 +40,7 @@ def command(as_json: bool, quiet: bool) -> None:
         from rich.table import Table
 
         grid = Table("backend", "versions", "can", "writes", box=None)
+        grid.columns[1].no_wrap = True  # A command is copied whole.
         for row in rows:
             versions = ", ".join(f"{k} {v}" for k, v in row["versions"].items()) or str(row["install"] or "built in")
             grid.add_row(row["name"], escape(versions), " ".join(row["verbs"]), " ".join(row["suffixes"]))
