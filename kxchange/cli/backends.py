@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -9,6 +10,7 @@ import click
 from kxchange.cli.options import output_options, show
 
 VERBS = ("load", "capture", "build", "save", "prepare")
+PIPE_WIDTH = 120
 
 
 @click.command("backends")
@@ -44,6 +46,6 @@ def command(as_json: bool, quiet: bool) -> None:
         for row in rows:
             versions = ", ".join(f"{k} {v}" for k, v in row["versions"].items()) or str(row["install"] or "built in")
             grid.add_row(row["name"], escape(versions), " ".join(row["verbs"]), " ".join(row["suffixes"]))
-        Console().print(grid)
+        Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(grid)
 
     show(as_json, quiet, {"backends": rows}, table)
