@@ -71,6 +71,15 @@ def on_onnx(folder: Path) -> Iterator[Row]:
         feeds = [dict(zip([i.name for i in s.get_inputs()], arrays.values(), strict=True)) for s in pair]
         calls = [lambda s=s, feed=feed: s.run(None, feed) for s, feed in zip(pair, feeds, strict=True)]
         yield _row(f"{name} on ONNX Runtime", "torch.onnx.export", *calls)
+        moved = [_moves(path) for path in (ours, theirs)]
+        yield Row(f"{name}: Transpose and Cast nodes", "torch.onnx.export", *moved, "", 1.0)
+
+
+def _moves(path: Path) -> float:
+    """Nodes that only move or convert numbers."""
+    import onnx
+
+    return float(sum(node.op_type in ("Transpose", "Cast") for node in onnx.load(path).graph.node))
 
 
 def on_jax() -> Iterator[Row]:
