@@ -19,6 +19,13 @@ import click
 @click.option("--receive-timeout", type=click.FloatRange(0.001), default=30.0, show_default=True, help="For sending.")
 @click.option("--max-body", type=click.IntRange(1), default=64, show_default=True, help="MiB of a request.")
 @click.option(
+    "--grace",
+    type=click.FloatRange(0),
+    default=0.5,
+    show_default=True,
+    help="Seconds that it takes requests, not ready, at the end.",
+)
+@click.option(
     "--drain", type=click.FloatRange(0), default=30.0, show_default=True, help="Seconds to finish at the end."
 )
 @click.option("--token-file", type=click.Path(exists=True, dir_okay=False), help="Every request must carry its text.")
@@ -39,6 +46,7 @@ def command(
     deadline: float,
     max_body: int,
     receive_timeout: float,
+    grace: float,
     drain: float,
     token_file: str | None,
     model_control: bool,
@@ -59,7 +67,9 @@ def command(
     from kxchange.serving.launch import launch
     from kxchange.serving.limits import Limits
 
-    limits = Limits(body=max_body * 2**20, queue=queue, deadline=deadline, receive=receive_timeout, drain=drain)
+    limits = Limits(
+        body=max_body * 2**20, queue=queue, deadline=deadline, receive=receive_timeout, grace=grace, drain=drain
+    )
     launch(
         sources,
         limits,

@@ -13,7 +13,7 @@ import orjson
 
 from kxchange import __version__
 from kxchange.errors import KxchangeError
-from kxchange.serving.bodies import ClientGoneError, Receive, chosen_encoding, compress, discard, read_body
+from kxchange.serving.bodies import NOTHING, ClientGoneError, Receive, chosen_encoding, compress, discard, read_body
 from kxchange.serving.errors import (
     BadRequestError,
     ForbiddenError,
@@ -28,7 +28,7 @@ from kxchange.serving.limits import Limits
 from kxchange.serving.logs import Log
 from kxchange.serving.metrics import exposition
 from kxchange.serving.repository import Repository, checked_version
-from kxchange.serving.rest_codec import BINARY_TYPE, HEADER_LENGTH, JSON_TYPE, decode, encode, refuse_binary_only
+from kxchange.serving.rest_codec import BINARY_TYPE, HEADER_LENGTH, JSON_TYPE, decode, encode
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 EXTENSIONS = ("binary_tensor_data", "statistics", "model_repository")
@@ -49,6 +49,8 @@ class State:
         token: Bearer token that every request must carry, but for the health addresses.
         model_control: Whether clients may load and unload.
         draining: Whether the server is on its way out.
+        requests: HTTP requests begun.
+        answered: Those whose answer was handed to the system in full.
     """
 
     repository: Repository
@@ -57,6 +59,8 @@ class State:
     token: str = ""
     model_control: bool = False
     draining: bool = False
+    requests: int = 0
+    answered: int = 0
     started: float = field(default_factory=time.time)
 
     @property
@@ -94,6 +98,7 @@ class Call:
     headers: dict[bytes, bytes]
     receive: Receive
     start: int
+    state: Mapping[str, Any]
 
 
 class App:
@@ -106,7 +111,9 @@ class App:
         """One request, or the server's own events."""
         if scope["type"] != "http":
             return await self._other(scope, receive, send)
-        call = Call(scope["method"], scope["path"], dict(scope["headers"]), receive, time.perf_counter_ns())
+        self.state.requests += 1
+        state = scope.get("state", NOTHING)
+        call = Call(scope["method"], scope["path"], dict(scope["headers"]), receive, time.perf_counter_ns(), state)
         try:
             response = await self._answer(call)
         except ClientGoneError:
@@ -119,7 +126,9 @@ class App:
         except Exception as error:  # the boundary: nothing of ours may reach the client
             self.state.log.broken(call.method, call.path, error)
             response = Response.json({"error": "internal error. The server's log says why."}, 500)
-        return await self._send(call, response, send)
+        await self._send(call, response, send)
+        self.state.answered += 1
+        return None
 
     async def _other(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -178,10 +187,10 @@ class App:
         self._method(call, "POST")
         served = self.state.repository.served(name, version)
         try:
-            body = await read_body(call.headers, call.receive, self.state.limits)
+            served.admit()
+            body = await read_body(call.headers, call.receive, self.state.limits, call.state)
             header_length = stated_length(call.headers.get(HEADER_LENGTH), len(body))
             envelope = decode(body, header_length, served, self.state.limits, call.start)
-            refuse_binary_only(served, envelope)
             results = await served.infer(envelope.request)
             pieces, length = encode(served, envelope, results)
         except ServingError as error:
@@ -206,7 +215,7 @@ class App:
     async def _repository(self, call: Call, parts: list[str]) -> Response:
         if parts == ["index"]:
             self._method(call, "POST")
-            body = await read_body(call.headers, call.receive, self.state.limits)
+            body = await read_body(call.headers, call.receive, self.state.limits, call.state)
             given: Any = {}
             if len(body):
                 try:
@@ -217,7 +226,7 @@ class App:
             return Response.json(self.state.repository.index(ready_only=ready_only))
         if len(parts) == 3 and parts[0] == "models" and parts[2] in ("load", "unload"):
             self._method(call, "POST")
-            await read_body(call.headers, call.receive, self.state.limits)
+            await read_body(call.headers, call.receive, self.state.limits, call.state)
             await control(self.state, parts[1], parts[2])
             return Response.json({})
         raise NotFoundError("there is no such address.")
