@@ -174,4 +174,4 @@ def test_a_source_is_converted_once_and_again_when_it_changes(tmp_path, monkeypa
 
 def test_an_address_that_is_taken_is_exit_code_2(start, models, server):
     second = start(models["perceptron"], "--port", server.http.split(":")[1], wait=False, port=False)
-    assert second.process.wait(60) == 2
+    assert second.process.wait(240) == 2
