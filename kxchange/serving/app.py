@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -34,6 +34,8 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 EXTENSIONS = ("binary_tensor_data", "statistics", "model_repository")
 POLICY = b"default-src 'self' 'unsafe-inline'; img-src 'self' blob:; frame-ancestors 'none'"
 """The page loads nothing from elsewhere and is shown in no other."""
+UNDERSTOOD = ("unload_dependents",)
+"""Parameters of loading and unloading that change nothing here: no model depends on another."""
 LARGE = 64 * 1024
 """Bytes from which an output is sent as a piece of its own instead of being copied behind the JSON."""
 
@@ -215,21 +217,25 @@ class App:
     async def _repository(self, call: Call, parts: list[str]) -> Response:
         if parts == ["index"]:
             self._method(call, "POST")
-            body = await read_body(call.headers, call.receive, self.state.limits, call.state)
-            given: Any = {}
-            if len(body):
-                try:
-                    given = orjson.loads(body)
-                except orjson.JSONDecodeError:
-                    raise BadRequestError("the request is not JSON.") from None
-            ready_only = isinstance(given, dict) and given.get("ready") is True  # pyright: ignore[reportUnknownMemberType]
+            ready_only = (await self._json(call)).get("ready") is True
             return Response.json(self.state.repository.index(ready_only=ready_only))
         if len(parts) == 3 and parts[0] == "models" and parts[2] in ("load", "unload"):
             self._method(call, "POST")
-            await read_body(call.headers, call.receive, self.state.limits, call.state)
-            await control(self.state, parts[1], parts[2])
+            given = (await self._json(call)).get("parameters", {})
+            await control(self.state, parts[1], parts[2], cast("list[str]", list(given)))
             return Response.json({})
         raise NotFoundError("there is no such address.")
+
+    async def _json(self, call: Call) -> dict[str, Any]:
+        """The JSON object of a request that may have none."""
+        body = await read_body(call.headers, call.receive, self.state.limits, call.state)
+        try:
+            given: object = orjson.loads(body) if len(body) else cast("object", {})
+        except orjson.JSONDecodeError:
+            raise BadRequestError("the request is not JSON.") from None
+        if not isinstance(given, dict):
+            raise BadRequestError("the request is not a JSON object.")
+        return cast("dict[str, Any]", given)
 
     async def _page(self, call: Call) -> Response:
         if call.path != "/" and not call.path.startswith("/ui/"):
@@ -308,15 +314,20 @@ def statistics(repository: Repository, name: str, version: str) -> list[dict[str
     return [e.served.statistics.to_json(e.name, e.version) for e in entries if e.served is not None]
 
 
-async def control(state: State, name: str, action: str) -> None:
+async def control(state: State, name: str, action: str, parameters: Iterable[str] = ()) -> None:
     """Load or unload a model for a client.
 
     Raises:
         ForbiddenError: The server was not started so.
-        BadRequestError: The model cannot be loaded.
+        BadRequestError: The client wants it loaded otherwise than it was configured.
+        NotReadyError: The model cannot be loaded.
     """
     if not state.model_control:
         raise ForbiddenError("this server does not load or unload models for clients. Start it with --model-control.")
+    if refused := [parameter for parameter in parameters if parameter not in UNDERSTOOD]:
+        raise BadRequestError(
+            f"the parameter {refused[0][:100]!r} is not served: models are loaded as configured here."
+        )
     entries = list(state.repository.versions(name).values())
     if action == "unload":
         state.repository.unload(name)
