@@ -224,3 +224,22 @@ def test_what_waits_is_answered_when_a_model_is_closed():
         assert [len(results) for results in await asyncio.gather(*calls)] == [1, 1, 1]
 
     asyncio.run(scenario())
+
+
+def test_a_flood_of_refusals_is_no_flood_of_lines(monkeypatch):
+    import io
+
+    from kxchange.serving import logs
+
+    now = 100.0
+    monkeypatch.setattr(logs.time, "monotonic", lambda: now)
+    stream = io.StringIO()
+    log = Log(as_json=True, stream=stream)
+    for _ in range(1000):
+        log.refused("POST", "/v2", OverloadedError("the queue is full."))
+    now = 102.0
+    log.refused("POST", "/v2", OverloadedError("the queue is full."))
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert len(lines) == logs.REFUSALS_SAID + 1
+    assert lines[-1]["unsaid"] == 1000 - logs.REFUSALS_SAID
+    assert all("unsaid" not in line for line in lines[:-1])
