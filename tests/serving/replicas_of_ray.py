@@ -51,7 +51,9 @@ def main(folder: str) -> None:
     infer = f"{url}/models/perceptron/infer"
     content = json.dumps(BODY).encode()
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda _: call(infer, content), range(101)))  # odd: two replicas never count the same
+        answers = list(
+            threads.map(lambda _: call(infer, content), range(101))
+        )  # odd: two replicas never count the same
         counts = list(threads.map(lambda _: call(f"{url}/models/perceptron/stats")[1], range(50)))
     found = {
         "ready": call(f"{url}/health/ready"),
