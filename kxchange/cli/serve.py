@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 
@@ -35,24 +37,14 @@ import click
 @click.option("-q", "--quiet", is_flag=True, help="Log errors only.")
 def command(
     sources: tuple[str, ...],
-    host: str,
-    port: int,
-    grpc_port: int | None,
-    threads: int | None,
-    workers: int,
-    max_batch: int,
-    max_delay_us: int,
+    max_body: int,
     queue: int,
     deadline: float,
-    max_body: int,
     receive_timeout: float,
     grace: float,
     drain: float,
-    token_file: str | None,
-    model_control: bool,
     no_self_test: bool,
-    log_json: bool,
-    quiet: bool,
+    **given: Any,
 ) -> None:
     """Serve models over the Open Inference Protocol v2, run by ONNX Runtime.
 
@@ -70,19 +62,4 @@ def command(
     limits = Limits(
         body=max_body * 2**20, queue=queue, deadline=deadline, receive=receive_timeout, grace=grace, drain=drain
     )
-    launch(
-        sources,
-        limits,
-        host=host,
-        port=port,
-        grpc_port=grpc_port,
-        threads=threads,
-        workers=workers,
-        max_batch=max_batch,
-        max_delay_us=max_delay_us,
-        self_test=not no_self_test,
-        token_file=token_file,
-        model_control=model_control,
-        log_json=log_json,
-        quiet=quiet,
-    )
+    launch(sources, limits, self_test=not no_self_test, **given)
