@@ -1,171 +1,179 @@
-"""Server CPU per request, latency and throughput of `kx serve` against a direct `session.run`, on one machine.
+"""The figures of serving, each beside its target: CPU per request, start, memory, overload; a soak; MLServer beside it.
 
-    python benchmarks/serving.py [--requests N]
+    python benchmarks/serving.py [--requests N] [--soak N] [--mlserver PYTHON]
 
-Two models: a small perceptron (256 bytes in) and two convolutions over an image (602 KB in). The server is a process of
-its own with one thread per run, and its CPU time is read from the system. Rounds are interleaved; the least of them
-counts. On a busy machine compare with the direct run beside it, which suffers as much.
+The server is a process of its own with one thread per run, metrics and limits on, and its CPU time is read from the
+system. Rounds are interleaved and the least of them counts. Times that a clock measures (start, percentiles) mean
+something on a quiet machine only; CPU suffers less, and the direct run beside it suffers as much. `--mlserver` takes the
+Python of an environment with `mlserver` and `onnxruntime` (`benchmarks/serving_mlserver.py` says what runs there).
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
-import re
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
-import numpy as np
-import onnxruntime as ort
+from serving_load import (
+    Served,
+    binary_request,
+    direct,
+    flood,
+    json_request,
+    load,
+    medium,
+    percentile,
+    slow,
+    small,
+    start,
+)
+from serving_mlserver import start_mlserver
 
 import kxchange as kx
-from kxchange import ops
-from kxchange.dims import symbol
-from kxchange.graph import Graph, parameter, placeholder
-from kxchange.model import Function, Model, Parameter
-from kxchange.types import DType, TensorType
 
-ROUNDS = 3
+ROUNDS = 5
+STARTS = 3
+OVERLOAD = 10
+SECONDS = 8
 
 
-def save(path: Path, shape: tuple, shapes: dict[str, tuple], make) -> None:
-    """A model with random weights."""
-    rng = np.random.default_rng(0)
-    held = {
-        n: Parameter(n, (rng.normal(size=s) / np.sqrt(np.prod(s[1:]))).astype(np.float32)) for n, s in shapes.items()
-    }
-    x = placeholder("x", TensorType(DType.FLOAT32, (symbol("batch"), *shape)))
-    result = make(x, *(parameter(name, entry.type) for name, entry in held.items()))
-    kx.save(Model({"main": Function(Graph((x,), (result,)), ("y",))}, held), path)
+def line(what: str, found: float, unit: str, target: float | None = None, *, least: bool = False) -> None:
+    """One figure and whether it is what it should be."""
+    verdict = ""
+    if target is not None:
+        good = found >= target if least else found <= target
+        verdict = f"  ({'at least' if least else 'at most'} {target:.4g} {unit}: {'yes' if good else 'NO'})"
+    print(f"  {what}: {found:.4g} {unit}{verdict}", flush=True)
 
 
-def small(path: Path) -> np.ndarray:
-    """64 to 64 to 10."""
-    save(path, (64,), {"a": (64, 64), "b": (10, 64)}, lambda x, a, b: ops.linear(ops.relu(ops.linear(x, a)), b))
-    return np.ones((1, 64), np.float32)
+def measured_cpu(server: Served, requests: dict[int, bytes], count: int) -> dict[int, float]:
+    """Microseconds of CPU per request by number of connections."""
+    found: dict[int, float] = {}
+    for connections, request in requests.items():
+        before = server.cpu()
+        times = asyncio.run(load(server.port, request, connections, count))
+        found[connections] = 1e6 * (server.cpu() - before) / len(times)
+    return found
 
 
-def medium(path: Path) -> np.ndarray:
-    """Two convolutions over 3 x 224 x 224, a few milliseconds."""
-
-    def make(x, a, b):
-        same = {"strides": (2, 2), "dilations": (1, 1), "padding": ((3, 3), (3, 3)), "groups": 1, "channel_axis": 1}
-        y = ops.relu(ops.conv(x, a, **same))
-        y = ops.relu(ops.conv(y, b, **{**same, "padding": ((1, 1), (1, 1))}))
-        return ops.mean(y, axis=(2, 3), keepdims=False)
-
-    save(path, (3, 224, 224), {"a": (32, 3, 7, 7), "b": (64, 32, 3, 3)}, make)
-    return np.random.default_rng(0).normal(size=(1, 3, 224, 224)).astype(np.float32)
+def least(rounds: list[dict[int, float]], connections: int) -> float:
+    """The best of all rounds."""
+    return min(found[connections] for found in rounds)
 
 
-def start(path: Path, cache: Path) -> tuple[subprocess.Popen, int, float]:
-    """The server, its port, and the seconds until it was ready."""
-    command = [sys.executable, "-m", "kxchange", "serve", str(path), "--port", "0", "--threads", "1", "--log-json"]
-    begin = time.perf_counter()
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "KXCHANGE_CACHE": str(cache)}
-    )
-    port = 0
-    for line in process.stderr:
-        event = json.loads(line)
-        if event["event"] == "listening":
-            port = int(event["http"].rsplit(":", 1)[1])
-        if event["event"] == "ready":
-            return process, port, time.perf_counter() - begin
-    raise SystemExit("the server did not start")
+def small_requests(folder: Path, count: int, mlserver: str) -> None:
+    """Start, memory and CPU on the small model, MLServer in the same rounds."""
+    path = folder / "small.kx"
+    array = small(path)
+    kx.save(kx.load(path), folder / "small.onnx")
+    start(path, folder).stop()  # converts
+    starts: list[float] = []
+    for _ in range(STARTS):
+        server = start(path, folder)
+        starts.append(server.seconds)
+        server.stop()
+    server = start(path, folder)
+    request = binary_request("small", array)
+    other = start_mlserver(mlserver, folder / "small.onnx", folder / "mlserver") if mlserver else None
+    plain = json_request("small", array)
+    asyncio.run(load(server.port, request, 1, 200))
+    ours: list[dict[int, float]] = []
+    ours_json: list[dict[int, float]] = []
+    theirs: list[dict[int, float]] = []
+    for _ in range(ROUNDS):
+        ours.append(measured_cpu(server, {1: request, 8: request}, count))
+        ours_json.append(measured_cpu(server, {1: plain, 8: plain}, count // 2))
+        if other is not None:
+            theirs.append(measured_cpu(other, {1: plain, 8: plain}, count // 4))
+    print("small model, 256 bytes in:")
+    line("cold start to ready", min(starts), "s", 2)
+    line("memory", server.memory(), "MB", 120)
+    line("direct run", 1e6 * min(direct(folder / "small.onnx", array, count) for _ in range(ROUNDS)), "us")
+    for connections, target in ((1, 180), (8, 100)):
+        line(f"CPU per request, {connections} connections", least(ours, connections), "us", target)
+        line(f"  with the tensors as JSON, {connections} connections", least(ours_json, connections), "us")
+        if theirs:
+            line(f"  MLServer (JSON), {connections} connections", least(theirs, connections), "us")
+            line("  MLServer over ours", least(theirs, connections) / least(ours, connections), "times", 4, least=True)
+            line("  the same, both JSON", least(theirs, connections) / least(ours_json, connections), "times")
+    server.stop()
+    if other is not None:
+        other.stop()
 
 
-def cpu(pid: int) -> float:
-    """Seconds of CPU that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def medium_requests(folder: Path, count: int) -> None:
+    """CPU on a tensor of 602 KB over a direct run, in the same rounds."""
+    path = folder / "medium.kx"
+    array = medium(path)
+    kx.save(kx.load(path), folder / "medium.onnx")
+    server = start(path, folder)
+    request = binary_request("medium", array)
+    asyncio.run(load(server.port, request, 1, 10))
+    rounds: list[dict[int, float]] = []
+    runs: list[float] = []
+    for _ in range(ROUNDS):
+        rounds.append(measured_cpu(server, {1: request, 8: request}, count))
+        runs.append(1e6 * direct(folder / "medium.onnx", array, count))
+    print("medium model, 602 KB in:")
+    line("direct run", min(runs), "us")
+    for connections in (1, 8):
+        target = 1.05 * min(runs) + 500
+        line(f"CPU per request, {connections} connections", least(rounds, connections), "us", target)
+    line("memory", server.memory(), "MB")
+    server.stop()
 
 
-def memory(pid: int) -> float:
-    """Resident MB."""
-    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1000
+def overload(folder: Path) -> None:
+    """Ten times what it can do: who is let in waits for one other run at most."""
+    path = folder / "slow.kx"
+    request = binary_request("slow", slow(path))
+    server = start(path, folder, "--queue", "2")
+    asyncio.run(load(server.port, request, 1, 20))
+    alone = asyncio.run(load(server.port, request, 1, 300))
+    rate = OVERLOAD / (sum(alone) / len(alone))
+    times, refused = asyncio.run(flood(server.port, request, rate, SECONDS))
+    print(f"overload, {rate:.0f} requests/s on a model of {1e3 * percentile(alone, 0.5):.1f} ms, --queue 2:")
+    line("unloaded p99", 1e3 * percentile(alone, 0.99), "ms")
+    line("p99 of the accepted", 1e3 * percentile(times, 0.99), "ms", 3e3 * percentile(alone, 0.99))
+    print(f"  answered {len(times)} ({len(times) / SECONDS:.0f}/s), refused with 429 {refused}, failed 0")
+    server.stop()
 
 
-async def load(port: int, name: str, array: np.ndarray, connections: int, count: int) -> list[float]:
-    """Send requests; the seconds of each."""
-    raw = array.tobytes()
-    entry = {"name": "x", "datatype": "FP32", "shape": array.shape, "parameters": {"binary_data_size": len(raw)}}
-    head = json.dumps({"inputs": [entry], "parameters": {"binary_data_output": True}}).encode()
-    request = (
-        (
-            f"POST /v2/models/{name}/infer HTTP/1.1\r\nhost: a\r\ncontent-length: {len(head) + len(raw)}\r\n"
-            f"inference-header-content-length: {len(head)}\r\n\r\n"
-        ).encode()
-        + head
-        + raw
-    )
-    times: list[float] = []
-
-    async def one() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for _ in range(count // connections):
-            begin = time.perf_counter()
-            writer.write(request)
-            answer = (await reader.readuntil(b"\r\n\r\n")).lower()
-            assert b" 200 " in answer, answer
-            await reader.readexactly(int(re.search(rb"\r\ncontent-length: (\d+)", answer)[1]))
-            times.append(time.perf_counter() - begin)
-        writer.close()
-
-    await asyncio.gather(*(one() for _ in range(connections)))
-    return times
-
-
-def direct(path: Path, array: np.ndarray, count: int) -> float:
-    """Seconds of CPU of one direct run."""
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "net.onnx"
-        kx.save(kx.load(path), target)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        session = ort.InferenceSession(str(target), options, providers=["CPUExecutionProvider"])
-        session.run(None, {"x": array})
-        begin = time.process_time()
-        for _ in range(count):
-            session.run(None, {"x": array})
-        return (time.process_time() - begin) / count
-
-
-def measure(name: str, make, count: int) -> None:
-    """One model: a line per number of connections."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{name}.kx"
-        array = make(path)
-        start(path, Path(folder))[0].terminate()  # converts
-        process, port, cold = start(path, Path(folder))
-        run = min(direct(path, array, max(20, count // 10)) for _ in range(ROUNDS))
-        print(f"{name}: ready in {cold:.2f} s, {memory(process.pid):.0f} MB, direct run {1e6 * run:.0f} us of CPU")
-        asyncio.run(load(port, name, array, 1, max(10, count // 20)))
-        found: dict[int, list[tuple[float, float, float]]] = {}
-        for _ in range(ROUNDS):
-            for connections in (1, 8):
-                before, begin = cpu(process.pid), time.perf_counter()
-                times = asyncio.run(load(port, name, array, connections, count))
-                used, took = cpu(process.pid) - before, time.perf_counter() - begin
-                row = (used / len(times), sorted(times)[len(times) // 2], len(times) / took)
-                found.setdefault(connections, []).append(row)
-        for connections, rows in found.items():
-            used, median, rate = min(r[0] for r in rows), min(r[1] for r in rows), max(r[2] for r in rows)
-            text = f"CPU {1e6 * used:.0f} us per request (direct + {1e6 * (used - run):.0f})"
-            print(f"  {connections} connections: {text}, median {1e3 * median:.2f} ms, {rate:.0f} requests/s")
-        print(f"  at the end {memory(process.pid):.0f} MB")
-        process.terminate()
-        process.wait(60)
+def soak(folder: Path, count: int) -> None:
+    """Many small requests: none fails, memory stays."""
+    path = folder / "small.kx"
+    request = binary_request("small", small(path))
+    server = start(path, folder)
+    asyncio.run(load(server.port, request, 8, max(8, count // 100)))
+    before, used = server.memory(), server.cpu()
+    sent = 0
+    while sent < count:
+        sent += len(asyncio.run(load(server.port, request, 8, max(8, min(50_000, count - sent)))))
+        print(f"  {sent} sent, {server.memory():.1f} MB", flush=True)
+    print(f"soak, {sent} small requests at 8 connections, failed 0:")
+    line("CPU per request", 1e6 * (server.cpu() - used) / sent, "us")
+    line("memory before", before, "MB")
+    line("memory growth", 100 * (server.memory() / before - 1), "%", 5)
+    server.stop()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=4000)
-    wanted = parser.parse_args().requests
-    measure("small", small, wanted)
-    measure("medium", medium, max(40, wanted // 40))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=3000, help="per round and number of connections")
+    parser.add_argument("--soak", type=int, default=0, metavar="N", help="send N small requests at the end")
+    parser.add_argument("--mlserver", default="", metavar="PYTHON", help="of an environment with MLServer")
+    parser.add_argument("--only", choices=("small", "medium", "overload", "soak"), help="one part")
+    given = parser.parse_args()
+    print(f"load of the machine at the start: {os.getloadavg()[0]:.1f}")
+    with tempfile.TemporaryDirectory() as made:
+        if given.only in (None, "small"):
+            small_requests(Path(made), given.requests, given.mlserver)
+        if given.only in (None, "medium"):
+            medium_requests(Path(made), max(40, given.requests // 40))
+        if given.only in (None, "overload"):
+            overload(Path(made))
+        if given.soak:
+            soak(Path(made), given.soak)
+    print(f"load of the machine at the end: {os.getloadavg()[0]:.1f}")

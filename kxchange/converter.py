@@ -111,11 +111,11 @@ class Converter:
         """Installed version of each required module, without importing it."""
         found: dict[str, str] = {}
         for module in self.requires:
-            distributions = packages().get(module, [module])
             try:
-                found[module] = metadata.version(distributions[0])
+                found[module] = metadata.version(module)  # most are called as their module, and asking all takes long
             except metadata.PackageNotFoundError:
-                found[module] = "unknown"
+                owners = packages().get(module, [])
+                found[module] = metadata.version(owners[0]) if owners else "unknown"
         return found
 
     def verb(self, name: str) -> Callable[..., Any]:

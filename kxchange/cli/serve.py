@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 
@@ -19,6 +21,13 @@ import click
 @click.option("--receive-timeout", type=click.FloatRange(0.001), default=30.0, show_default=True, help="For sending.")
 @click.option("--max-body", type=click.IntRange(1), default=64, show_default=True, help="MiB of a request.")
 @click.option(
+    "--grace",
+    type=click.FloatRange(0),
+    default=0.5,
+    show_default=True,
+    help="Seconds that it takes requests, not ready, at the end.",
+)
+@click.option(
     "--drain", type=click.FloatRange(0), default=30.0, show_default=True, help="Seconds to finish at the end."
 )
 @click.option("--token-file", type=click.Path(exists=True, dir_okay=False), help="Every request must carry its text.")
@@ -28,23 +37,14 @@ import click
 @click.option("-q", "--quiet", is_flag=True, help="Log errors only.")
 def command(
     sources: tuple[str, ...],
-    host: str,
-    port: int,
-    grpc_port: int | None,
-    threads: int | None,
-    workers: int,
-    max_batch: int,
-    max_delay_us: int,
+    max_body: int,
     queue: int,
     deadline: float,
-    max_body: int,
     receive_timeout: float,
+    grace: float,
     drain: float,
-    token_file: str | None,
-    model_control: bool,
     no_self_test: bool,
-    log_json: bool,
-    quiet: bool,
+    **given: Any,
 ) -> None:
     """Serve models over the Open Inference Protocol v2, run by ONNX Runtime.
 
@@ -59,20 +59,7 @@ def command(
     from kxchange.serving.launch import launch
     from kxchange.serving.limits import Limits
 
-    limits = Limits(body=max_body * 2**20, queue=queue, deadline=deadline, receive=receive_timeout, drain=drain)
-    launch(
-        sources,
-        limits,
-        host=host,
-        port=port,
-        grpc_port=grpc_port,
-        threads=threads,
-        workers=workers,
-        max_batch=max_batch,
-        max_delay_us=max_delay_us,
-        self_test=not no_self_test,
-        token_file=token_file,
-        model_control=model_control,
-        log_json=log_json,
-        quiet=quiet,
+    limits = Limits(
+        body=max_body * 2**20, queue=queue, deadline=deadline, receive=receive_timeout, grace=grace, drain=drain
     )
+    launch(sources, limits, self_test=not no_self_test, **given)

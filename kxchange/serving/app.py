@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from kxchange import __version__
 from kxchange.errors import KxchangeError
-from kxchange.serving.bodies import ClientGoneError, Receive, chosen_encoding, compress, discard, read_body
+from kxchange.serving.bodies import NOTHING, ClientGoneError, Receive, chosen_encoding, compress, discard, read_body
 from kxchange.serving.errors import (
     BadRequestError,
     ForbiddenError,
@@ -28,12 +28,14 @@ from kxchange.serving.limits import Limits
 from kxchange.serving.logs import Log
 from kxchange.serving.metrics import exposition
 from kxchange.serving.repository import Repository, checked_version
-from kxchange.serving.rest_codec import BINARY_TYPE, HEADER_LENGTH, JSON_TYPE, decode, encode, refuse_binary_only
+from kxchange.serving.rest_codec import BINARY_TYPE, HEADER_LENGTH, JSON_TYPE, decode, encode
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 EXTENSIONS = ("binary_tensor_data", "statistics", "model_repository")
 POLICY = b"default-src 'self' 'unsafe-inline'; img-src 'self' blob:; frame-ancestors 'none'"
 """The page loads nothing from elsewhere and is shown in no other."""
+UNDERSTOOD = ("unload_dependents",)
+"""Parameters of loading and unloading that change nothing here: no model depends on another."""
 LARGE = 64 * 1024
 """Bytes from which an output is sent as a piece of its own instead of being copied behind the JSON."""
 
@@ -49,6 +51,8 @@ class State:
         token: Bearer token that every request must carry, but for the health addresses.
         model_control: Whether clients may load and unload.
         draining: Whether the server is on its way out.
+        requests: HTTP requests begun.
+        answered: Those whose answer was handed to the system in full.
     """
 
     repository: Repository
@@ -57,6 +61,8 @@ class State:
     token: str = ""
     model_control: bool = False
     draining: bool = False
+    requests: int = 0
+    answered: int = 0
     started: float = field(default_factory=time.time)
 
     @property
@@ -94,6 +100,7 @@ class Call:
     headers: dict[bytes, bytes]
     receive: Receive
     start: int
+    state: Mapping[str, Any]
 
 
 class App:
@@ -106,7 +113,9 @@ class App:
         """One request, or the server's own events."""
         if scope["type"] != "http":
             return await self._other(scope, receive, send)
-        call = Call(scope["method"], scope["path"], dict(scope["headers"]), receive, time.perf_counter_ns())
+        self.state.requests += 1
+        state = scope.get("state", NOTHING)
+        call = Call(scope["method"], scope["path"], dict(scope["headers"]), receive, time.perf_counter_ns(), state)
         try:
             response = await self._answer(call)
         except ClientGoneError:
@@ -119,7 +128,9 @@ class App:
         except Exception as error:  # the boundary: nothing of ours may reach the client
             self.state.log.broken(call.method, call.path, error)
             response = Response.json({"error": "internal error. The server's log says why."}, 500)
-        return await self._send(call, response, send)
+        await self._send(call, response, send)
+        self.state.answered += 1
+        return None
 
     async def _other(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -178,10 +189,10 @@ class App:
         self._method(call, "POST")
         served = self.state.repository.served(name, version)
         try:
-            body = await read_body(call.headers, call.receive, self.state.limits)
+            served.admit()
+            body = await read_body(call.headers, call.receive, self.state.limits, call.state)
             header_length = stated_length(call.headers.get(HEADER_LENGTH), len(body))
             envelope = decode(body, header_length, served, self.state.limits, call.start)
-            refuse_binary_only(served, envelope)
             results = await served.infer(envelope.request)
             pieces, length = encode(served, envelope, results)
         except ServingError as error:
@@ -206,21 +217,25 @@ class App:
     async def _repository(self, call: Call, parts: list[str]) -> Response:
         if parts == ["index"]:
             self._method(call, "POST")
-            body = await read_body(call.headers, call.receive, self.state.limits)
-            given: Any = {}
-            if len(body):
-                try:
-                    given = orjson.loads(body)
-                except orjson.JSONDecodeError:
-                    raise BadRequestError("the request is not JSON.") from None
-            ready_only = isinstance(given, dict) and given.get("ready") is True  # pyright: ignore[reportUnknownMemberType]
+            ready_only = (await self._json(call)).get("ready") is True
             return Response.json(self.state.repository.index(ready_only=ready_only))
         if len(parts) == 3 and parts[0] == "models" and parts[2] in ("load", "unload"):
             self._method(call, "POST")
-            await read_body(call.headers, call.receive, self.state.limits)
-            await control(self.state, parts[1], parts[2])
+            given = (await self._json(call)).get("parameters", {})
+            await control(self.state, parts[1], parts[2], cast("list[str]", list(given)))
             return Response.json({})
         raise NotFoundError("there is no such address.")
+
+    async def _json(self, call: Call) -> dict[str, Any]:
+        """The JSON object of a request that may have none."""
+        body = await read_body(call.headers, call.receive, self.state.limits, call.state)
+        try:
+            given: object = orjson.loads(body) if len(body) else cast("object", {})
+        except orjson.JSONDecodeError:
+            raise BadRequestError("the request is not JSON.") from None
+        if not isinstance(given, dict):
+            raise BadRequestError("the request is not a JSON object.")
+        return cast("dict[str, Any]", given)
 
     async def _page(self, call: Call) -> Response:
         if call.path != "/" and not call.path.startswith("/ui/"):
@@ -299,15 +314,20 @@ def statistics(repository: Repository, name: str, version: str) -> list[dict[str
     return [e.served.statistics.to_json(e.name, e.version) for e in entries if e.served is not None]
 
 
-async def control(state: State, name: str, action: str) -> None:
+async def control(state: State, name: str, action: str, parameters: Iterable[str] = ()) -> None:
     """Load or unload a model for a client.
 
     Raises:
         ForbiddenError: The server was not started so.
-        BadRequestError: The model cannot be loaded.
+        BadRequestError: The client wants it loaded otherwise than it was configured.
+        NotReadyError: The model cannot be loaded.
     """
     if not state.model_control:
         raise ForbiddenError("this server does not load or unload models for clients. Start it with --model-control.")
+    if refused := [parameter for parameter in parameters if parameter not in UNDERSTOOD]:
+        raise BadRequestError(
+            f"the parameter {refused[0][:100]!r} is not served: models are loaded as configured here."
+        )
     entries = list(state.repository.versions(name).values())
     if action == "unload":
         state.repository.unload(name)

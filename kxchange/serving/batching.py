@@ -105,6 +105,15 @@ class Batcher:
         """Whether a request may be joined: it is not empty, nor a full batch already."""
         return 0 < arrays[0].shape[0] < self._max_batch
 
+    def admit(self) -> None:
+        """Refuse where the queue is full.
+
+        Raises:
+            OverloadedError: The queue is full.
+        """
+        if len(self._queue) >= self._executor.queue:
+            raise OverloadedError(f"the queue is full ({self._executor.queue} requests). Try again.")
+
     async def run(
         self, arrays: Sequence[Array], outputs: Sequence[str], timing: Timing, deadline: float
     ) -> list[Array]:
@@ -113,8 +122,7 @@ class Batcher:
         Raises:
             ServingError: In one of its forms; those of the joined run are those of all its requests.
         """
-        if len(self._queue) >= self._executor.queue:
-            raise OverloadedError(f"the queue is full ({self._executor.queue} requests). Try again.")
+        self.admit()
         answer: asyncio.Future[list[Array]] = asyncio.get_running_loop().create_future()
         entered = time.perf_counter_ns()
         self._queue.append(Waiting(arrays, outputs, arrays[0].shape[0], timing, deadline, entered, answer))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from kxchange.serving.errors import BadRequestError, EncodingError, SlowClientError, TooLargeError
@@ -17,6 +18,11 @@ WINDOWS = {b"gzip": 31, b"deflate": 15}
 COMPRESSED_FROM = 1024
 """Bytes below which compressing gains nothing."""
 LEVEL = 1
+ALIGNED = 16
+"""Where the binary part of a large body begins in memory, so that tensors need not be copied to be read."""
+PADDING = "kx.padding"
+"""The state of a request says under this name how many bytes stand before its body."""
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 LINGER = 4
 """How many times the largest body is read and forgotten after a refusal."""
 
@@ -25,8 +31,17 @@ class ClientGoneError(Exception):
     """The client closed the connection."""
 
 
-async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limits: Limits) -> memoryview:
+async def read_body(
+    headers: Mapping[bytes, bytes], receive: Receive, limits: Limits, state: Mapping[str, Any] = NOTHING
+) -> memoryview:
     """The whole body of a request, decompressed.
+
+    Args:
+        headers: Of the request.
+        receive: Gives the next piece.
+        limits: What a request may hold.
+        state: What the HTTP side says of the request: under `PADDING`, once the body is there whole, how many bytes
+            stand before it.
 
     Raises:
         TooLargeError: It is, or unpacks to, more than the limit.
@@ -38,22 +53,29 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limits: Li
     stated = headers.get(b"content-length")
     if stated is not None and int(stated) > limits.body:
         raise TooLargeError(f"the body has {int(stated)} bytes, {limits.body} are allowed.")
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        body: bytes = message["body"]
-        if len(body) > limits.body:
-            raise TooLargeError(f"the body has more than the {limits.body} bytes that are allowed.")
+    if PADDING in state:
+        body = await gather(receive, limits)
     else:
         try:
-            body = await asyncio.wait_for(gather(message, receive, limits), limits.receive)
+            async with asyncio.timeout(limits.receive):
+                body = await gather(receive, limits)
         except TimeoutError:
             raise SlowClientError(f"the body did not arrive within {limits.receive:g} seconds.") from None
-    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
-    return memoryview(body if encoding == b"identity" else decompress(body, encoding, limits))
+    found = memoryview(body)[state.get(PADDING, 0) :]
+    encoding = headers.get(b"content-encoding")
+    if encoding is None or (encoding := encoding.strip().lower()) == b"identity":
+        return found
+    return memoryview(decompress(found, encoding, limits))
 
 
-async def gather(message: Mapping[str, Any], receive: Receive, limits: Limits) -> bytes:
-    """A body that comes in pieces."""
+async def gather(receive: Receive, limits: Limits) -> bytes:
+    """A body that comes whole or in pieces."""
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        whole: bytes = message["body"]
+        if len(whole) > limits.body + ALIGNED:
+            raise TooLargeError(f"the body has more than the {limits.body} bytes that are allowed.")
+        return whole
     body = bytearray()
     while True:
         if message["type"] != "http.request":
@@ -85,7 +107,7 @@ async def discard(headers: Mapping[bytes, bytes], receive: Receive, limits: Limi
         await asyncio.wait_for(rest(), limits.receive)
 
 
-def decompress(body: bytes, encoding: bytes, limits: Limits) -> bytes:
+def decompress(body: memoryview, encoding: bytes, limits: Limits) -> bytes:
     """The body without its encoding, never more than the limit of it in memory."""
     if encoding not in WINDOWS:
         raise EncodingError("the content encoding is not gzip, deflate or identity.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -63,9 +64,8 @@ class Executor:
             DeadlineError: The deadline passed.
             FailedError: The runtime failed.
         """
+        self.admit()
         statistics = self.statistics
-        if statistics.pending >= self.queue:
-            raise OverloadedError(f"the queue is full ({self.queue} requests). Try again.")
         statistics.pending += 1
         if self._threads is None:
             try:
@@ -76,6 +76,15 @@ class Executor:
             finally:
                 statistics.pending -= 1
         return await self._in_thread(self._threads, arrays, outputs, rows, timing, deadline)
+
+    def admit(self) -> None:
+        """Refuse where the queue is full; worth asking before a request is read.
+
+        Raises:
+            OverloadedError: The queue is full.
+        """
+        if self.statistics.pending >= self.queue:
+            raise OverloadedError(f"the queue is full ({self.queue} requests). Try again.")
 
     async def _in_thread(
         self,
@@ -88,23 +97,33 @@ class Executor:
     ) -> list[Array]:
         options = self.session.options()
         loop = asyncio.get_running_loop()
-        work = threads.submit(self._run, arrays, outputs, rows, timing, time.perf_counter_ns(), deadline, options)
-        # Counted until the thread is free again, whatever becomes of the client.
-        work.add_done_callback(lambda _: self._release(loop))
+        answer: asyncio.Future[list[Array]] = loop.create_future()
+        entered = time.perf_counter_ns()
+
+        def settle(results: list[Array] | None, error: Exception | None) -> None:
+            # Counted until the thread is free again, whatever becomes of the client.
+            self.statistics.pending -= 1
+            if not answer.done():
+                _ = answer.set_exception(error) if error else answer.set_result(results or [])
+
+        def work() -> None:
+            results, error = None, None
+            try:
+                results = self._run(arrays, outputs, rows, timing, entered, deadline, options)
+            except Exception as raised:  # for whoever waits
+                error = raised
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and with it who waits
+                loop.call_soon_threadsafe(settle, results, error)
+
+        threads.submit(work)
+        timer = loop.call_later(max(0.0, deadline - time.perf_counter()), expire, answer)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(work), max(0.0, deadline - time.perf_counter()))
-        except TimeoutError:
-            raise DeadlineError("the deadline passed before the answer was there.") from None
+            return await answer
+        except BaseException:
+            options.terminate = True  # nobody waits any longer
+            raise
         finally:
-            if not work.done():
-                options.terminate = True
-
-    def _release(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(self._count_down)
-
-    def _count_down(self) -> None:
-        self.statistics.pending -= 1
+            timer.cancel()
 
     def _run(
         self,
@@ -127,9 +146,15 @@ class Executor:
         return results
 
     def close(self) -> None:
-        """Let the threads end."""
+        """Let the threads end, after what waits for them."""
         if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads.shutdown(wait=False)
+
+
+def expire(answer: asyncio.Future[list[Array]]) -> None:
+    """End the wait for an answer."""
+    if not answer.done():
+        answer.set_exception(DeadlineError("the deadline passed before the answer was there."))
 
 
 def measured(run: Callable[[], Any], times: int = 5) -> float:

@@ -151,12 +151,12 @@ class Service:
 
     async def repository_model_load(self, request: Any, seconds: float) -> Any:
         """Load one, if allowed."""
-        await control(self._state, request.model_name, "load")
+        await control(self._state, request.model_name, "load", request.parameters)
         return self._kinds["RepositoryModelLoadResponse"]()
 
     async def repository_model_unload(self, request: Any, seconds: float) -> Any:
         """Unload one, if allowed."""
-        await control(self._state, request.model_name, "unload")
+        await control(self._state, request.model_name, "unload", request.parameters)
         return self._kinds["RepositoryModelUnloadResponse"]()
 
     async def model_infer(self, request: Any, seconds: float) -> Any:

@@ -20,6 +20,7 @@ class Limits:
         queue: Requests of one model that may be waiting or running.
         deadline: Seconds in which an answer must be there, where the client does not say less.
         receive: Seconds in which headers and body must have arrived.
+        grace: Seconds at the end in which ready is off and requests are still taken, so that their senders notice.
         drain: Seconds in which running requests may finish at the end.
         keep_alive: Seconds that an idle connection stays open.
     """
@@ -34,5 +35,6 @@ class Limits:
     queue: int = 256
     deadline: float = 60.0
     receive: float = 30.0
+    grace: float = 0.5
     drain: float = 30.0
     keep_alive: int = 75

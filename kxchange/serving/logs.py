@@ -12,6 +12,9 @@ import orjson
 
 from kxchange.serving.errors import ServingError
 
+REFUSALS_SAID = 20
+"""Refused requests that get a line of their own in one second: a flood of them may not become a flood of lines."""
+
 
 class Log:
     """Writes events.
@@ -31,6 +34,7 @@ class Log:
         self._requests = requests
         self._stream = stream or sys.stderr
         self._lock = threading.Lock()
+        self._since, self._said, self._unsaid = 0.0, 0, 0
 
     def event(self, message: str, level: str = "info", **fields: Any) -> None:
         """One event with its facts."""
@@ -46,11 +50,25 @@ class Log:
             print(line, file=self._stream, flush=True)
 
     def refused(self, method: str, path: str, error: ServingError) -> None:
-        """A request that got an error."""
-        if self._requests:
-            self.event("refused", "warn", method=method, path=path[:200], status=error.status, error=str(error)[:500])
+        """A request that got an error. Under overload only so many are said; the others are counted."""
+        if self._requests and (unsaid := self._turn()) is not None:
+            facts = {"unsaid": unsaid} if unsaid else {}
+            text = str(error)[:500]
+            self.event("refused", "warn", method=method, path=path[:200], status=error.status, error=text, **facts)
         if error.__cause__ is not None and error.status == 500:
             self.event("failed", "error", error=str(error.__cause__)[:1000])
+
+    def _turn(self) -> int | None:
+        """How many refusals were not said since the last that was; None where this one is not to be said either."""
+        now = time.monotonic()
+        if now - self._since >= 1:
+            self._since, self._said = now, 0
+        if self._said >= REFUSALS_SAID:
+            self._unsaid += 1
+            return None
+        self._said += 1
+        unsaid, self._unsaid = self._unsaid, 0
+        return unsaid
 
     def broken(self, method: str, path: str, error: Exception) -> None:
         """A fault of ours, with its traceback."""

@@ -14,12 +14,14 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from kxchange import __version__
-from kxchange.converter import converters
+from kxchange.converter import GROUP, converters
 from kxchange.errors import BuildError, InputError
+from kxchange.format.document import VERSION as FORMAT
 from kxchange.format.model_file import identify, is_kx
 
 RECORD = "entry.json"
@@ -79,11 +81,34 @@ def is_file_of_runtime(source: Path) -> bool:
 
 
 def cache_key(source: Path) -> str:
-    """What the conversion depends on: the content, our version, the converters' versions."""
-    versions = [f"{name}={version}" for record in converters().values() for name, version in record.versions().items()]
-    own = metadata.version("kxchange") + __version__
+    """What the conversion depends on: the content, the file format, and whose code converts."""
     content = identify(source) if source.is_file() and is_kx(source) else content_digest(source)
-    return hashlib.sha256("\0".join([own, *sorted(versions), content]).encode()).hexdigest()[:40]
+    return hashlib.sha256("\0".join([f"format={FORMAT}", *code_versions(), content]).encode()).hexdigest()[:40]
+
+
+def code_versions() -> list[str]:
+    """Versions of kxchange, of every converter and of what they need, and their own code as it is installed.
+
+    Versions alone would not do: a checkout changes between two of them.
+    """
+    found = [f"kxchange={__version__}={code_digest('kxchange')}"]
+    for entry in metadata.entry_points(group=GROUP):
+        owner = f"{entry.dist.name}={entry.dist.version}" if entry.dist else ""
+        found.append(f"{entry.name}={entry.value}={owner}={code_digest(entry.module.partition('.')[0])}")
+    for record in converters().values():
+        found += [f"{name}={version}" for name, version in record.versions().items()]
+    return sorted(found)
+
+
+def code_digest(package: str) -> str:
+    """Names, sizes and times of a package's modules."""
+    spec = find_spec(package)
+    digest = hashlib.sha256()
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        for path in sorted(Path(folder).rglob("*.py")):
+            state = path.stat()
+            digest.update(f"{path.relative_to(folder).as_posix()}\0{state.st_size}\0{state.st_mtime_ns}\0".encode())
+    return digest.hexdigest()
 
 
 def content_digest(source: Path) -> str:

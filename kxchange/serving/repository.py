@@ -57,10 +57,12 @@ class Repository:
                 f"{entry.name!r} cannot be the name of a served model: use letters, digits, '.', '_' and '-'. "
                 "Give another with NAME=PATH."
             )
-        versions = self.entries.setdefault(entry.name, {})
+        versions = self.entries.get(entry.name, {})
         if entry.version in versions:
             raise InputError(f"two models are called {entry.name!r} version {entry.version}. Name one with NAME=PATH.")
-        versions[entry.version] = entry
+        # Oldest first, once: every request looks here.
+        together = {**versions, entry.version: entry}
+        self.entries[entry.name] = dict(sorted(together.items(), key=lambda item: int(item[0])))
 
     def all(self) -> list[Entry]:
         """Every version of every model."""
@@ -74,7 +76,7 @@ class Repository:
         """
         if name not in self.entries:
             raise NotFoundError(f"there is no model {name[:100]!r}.")
-        return dict(sorted(self.entries[name].items(), key=lambda item: int(item[0])))
+        return self.entries[name]
 
     def find(self, name: str, version: str = "") -> Entry:
         """A version; the latest that is ready, or the latest, where none is named.
@@ -87,8 +89,10 @@ class Repository:
             if version not in versions:
                 raise NotFoundError(f"model {name!r} has no version {version[:20]!r}; it has {', '.join(versions)}.")
             return versions[version]
-        ready = [entry for entry in versions.values() if entry.served is not None]
-        return (ready or list(versions.values()))[-1]
+        for entry in reversed(versions.values()):
+            if entry.served is not None:
+                return entry
+        return next(reversed(versions.values()))
 
     def served(self, name: str, version: str = "") -> ServedModel:
         """The loaded model.

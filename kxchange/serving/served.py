@@ -77,6 +77,8 @@ class ServedModel:
         statistics: What happened so far.
         proof: The self-test; None where it was turned off.
         batching: Whether requests are joined; otherwise why not.
+        admit: Refuses a request where the queue is full, before it is read.
+        plans: What the REST side remembers of requests that fit.
     """
 
     def __init__(self, name: str, version: str, model: Model, session: OrtSession, options: Options) -> None:
@@ -87,6 +89,7 @@ class ServedModel:
         self.signature = Signature.of(model.main)
         self.statistics = Statistics()
         self._bind = InputBinder(model)
+        self.plans: dict[bytes, Any] = {}
         self._known: set[tuple[tuple[int, ...], ...]] = set()
         self._output_names = list(self.signature.outputs)
         self.proof = self._prove(session)
@@ -95,6 +98,7 @@ class ServedModel:
             session, self.statistics, queue=options.limits.queue, workers=options.workers, seconds=seconds
         )
         self.batcher, self.batching = self._batcher(session)
+        self.admit = self.executor.admit if self.batcher is None else self.batcher.admit
 
     @classmethod
     def load(cls, name: str, version: str, files: Prepared, options: Options) -> ServedModel:

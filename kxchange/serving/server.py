@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import time
@@ -16,9 +17,6 @@ import uvicorn
 from kxchange.errors import InputError, KxchangeError
 from kxchange.serving.app import App, State
 from kxchange.serving.protocol import limited_protocol
-
-GRACE = 0.5
-"""Seconds at the end in which connections that are open may bring another request and hear that it was their last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ class Server(uvicorn.Server):
         if self._signals > 1:
             self.force_exit = self.should_exit = True
             return
-        asyncio.get_running_loop().call_later(GRACE, self._exit)
+        asyncio.get_running_loop().call_later(self.state.limits.grace, self._exit)
 
     def _exit(self) -> None:
         self.should_exit = True
@@ -105,6 +103,10 @@ async def serve(state: State, address: Address) -> KxchangeError | None:
         failure = await load_all(state)
         if failure is not None and not state.model_control:
             return failure
+        if not state.model_control:
+            # What is loaded now stays: looking through it again for garbage would only cost requests their time.
+            gc.collect()
+            gc.freeze()
         if state.ready:
             state.log.event("ready", models=len(state.repository.all()))
         await work
@@ -114,7 +116,7 @@ async def serve(state: State, address: Address) -> KxchangeError | None:
         if grpc is not None:
             await grpc.stop(0 if server.force_exit else state.limits.drain)
         await asyncio.gather(work, return_exceptions=True)
-        state.log.event("ended")
+        state.log.event("ended", requests=state.requests, answered=state.answered)
     return None
 
 

@@ -56,7 +56,7 @@ class Running:
         """Status, headers and body."""
         request = urllib.request.Request(self.url + path, data, headers or {}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as reply:
+            with urllib.request.urlopen(request, timeout=240) as reply:
                 return reply.status, dict(reply.headers), reply.read()
         except urllib.error.HTTPError as error:
             return error.code, dict(error.headers), error.read()
@@ -68,7 +68,7 @@ class Running:
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait(240)
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +84,7 @@ def start(cache, tmp_path_factory):
             process = subprocess.Popen(command, stderr=stream, env={**os.environ, "KXCHANGE_CACHE": str(cache)})
         server = Running(process, log)
         running.append(server)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while wait and time.monotonic() < deadline:
             events = server.events()
             for event in events:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
@@ -38,7 +39,7 @@ def test_a_flipped_weight_byte_is_never_ready(start, models, tmp_path):
     shutil.copy(models["perceptron"], path)
     flip(path, -20, 1)  # the lowest bit of a number: no output test sees it
     server = start(path)
-    assert server.process.wait(60) == 2
+    assert server.process.wait(240) == 2
     assert "damaged" in never_ready(server)
 
 
@@ -52,7 +53,7 @@ def test_a_flipped_byte_of_the_cached_file_is_never_ready(start, models, cache, 
     (cached,) = set(cache.rglob("model.onnx")) - before
     flip(cached, cached.stat().st_size // 2)
     server = start(path)
-    assert server.process.wait(60) == 1
+    assert server.process.wait(240) == 1
     assert "recorded" in never_ready(server)
 
 
@@ -65,7 +66,7 @@ def test_recorded_outputs_that_the_weights_no_longer_give_are_never_ready(start,
     changed = {"y": outputs["y"] * np.float32(1.001)}
     kx.save(model.replace(samples=[{"function": "main", "inputs": inputs, "outputs": changed}]), bad)
     server = start(good, bad)
-    assert server.process.wait(60) == 1
+    assert server.process.wait(240) == 1
     assert "y (recorded)" in never_ready(server)
     loaded = {event["model"]: event["self_test"] for event in server.events() if event["event"] == "loaded"}
     assert loaded == {"good": "SAME"}
@@ -88,9 +89,9 @@ def test_a_runtime_that_computes_something_else_is_never_ready():
 
 
 def test_missing_and_nameless_models_are_exit_code_2(start, models, tmp_path):
-    assert start(tmp_path / "none.kx").process.wait(60) == 2
-    assert start(models["perceptron"], f"perceptron={models['centred']}").process.wait(60) == 2
-    assert start(f"../up={models['centred']}").process.wait(60) == 2
+    assert start(tmp_path / "none.kx").process.wait(240) == 2
+    assert start(models["perceptron"], f"perceptron={models['centred']}").process.wait(240) == 2
+    assert start(f"../up={models['centred']}").process.wait(240) == 2
 
 
 def test_an_onnx_file_is_served_as_it_is(start, models, tmp_path):
@@ -105,78 +106,131 @@ def test_an_onnx_file_is_served_as_it_is(start, models, tmp_path):
     assert server.stop() == 0
 
 
-def test_sigterm_turns_ready_off_first_and_loses_no_request(start, models):
-    server = start(models["perceptron"])
+def waiting(server) -> socket.socket:
+    """A connection whose request the server has begun: it has asked for the body, which is held back."""
+    host, port = server.http.split(":")
+    stream = socket.create_connection((host, int(port)), timeout=240)
+    stream.sendall(
+        b"POST /v2/models/perceptron/infer HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: %d\r\n\r\n"
+        % len(request())
+    )
+    begun = b""
+    while not begun.endswith(b"\r\n\r\n"):
+        begun += stream.recv(100)
+    assert begun.startswith(b"HTTP/1.1 100 ")
+    return stream
+
+
+def until(true) -> None:
+    """Wait for what comes on any machine, sooner or later; the suite's own guard ends what hangs."""
+    while not true():
+        time.sleep(0.01)
+
+
+def said(server, event: str) -> bool:
+    return any(found["event"] == event for found in server.events())
+
+
+def refuses_connections(server) -> bool:
+    host, port = server.http.split(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=240).close()
+    except OSError:
+        return True
+    return False
+
+
+def test_sigterm_loses_no_request_that_was_begun(start, models):
+    """Eight requests are in the server, and stay there until it takes no others; then their bodies come."""
+    server = start(models["perceptron"], "--grace", "0", "--drain", "3600", "--receive-timeout", "3600")
+    streams = [waiting(server) for _ in range(8)]
+    server.process.send_signal(signal.SIGTERM)
+    until(lambda: refuses_connections(server))
+    assert server.process.poll() is None
+    right = kx.load(models["perceptron"])(x=np.full((1, 64), 0.5, np.float32))["y"]
+    for stream in streams:
+        with stream, stream.makefile("rb") as reader:
+            stream.sendall(request())
+            head, _, reply = reader.read().partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert b"connection: close" in head
+        np.testing.assert_allclose(json.loads(reply)["outputs"][0]["data"], right[0], rtol=1e-5)
+    assert server.process.wait(240) == 0
+    (ended,) = [event for event in server.events() if event["event"] == "ended"]
+    assert (ended["requests"], ended["answered"]) == (8, 8)
+
+
+def clients_until_refused(server, count: int) -> tuple[list[bytes], list[threading.Thread], threading.Event]:
+    """Clients that send requests, on new connections when told so, until there is nobody to send them to.
+
+    A connection that ends without an answer ends its client; whether the server had taken that request, the server says.
+    """
     host, port = server.http.split(":")
     results: list[bytes] = []
-    refused: list[OSError] = []
-    failures: list[str] = []
     going = threading.Event()
-    head = b"POST /v2/models/perceptron/infer HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n"
+    content = request()
+    head = b"POST /v2/models/perceptron/infer HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % len(content)
+
+    def one(stream: socket.socket) -> bool:
+        """Whether the connection may be used again."""
+        stream.sendall(head + content)
+        found = b""
+        while b"\r\n\r\n" not in found:
+            if not (piece := stream.recv(65536)):
+                raise ConnectionError
+            found += piece
+        fields, _, body = found.partition(b"\r\n\r\n")
+        size = int(fields.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        while len(body) < size:
+            if not (piece := stream.recv(65536)):
+                raise ConnectionError
+            body += piece
+        results.append(fields.split(b"\r\n")[0] + body)
+        if len(results) > 100:
+            going.set()
+        return b"connection: close" not in fields
 
     def client() -> None:
-        content = request()
-        while not refused:
-            try:
-                stream = socket.create_connection((host, int(port)), timeout=30)
-            except OSError as error:
-                refused.append(error)
-                return
-            with stream, stream.makefile("rb") as reader:
-                closing = False
-                while not closing:
-                    try:
-                        stream.sendall(head % len(content) + content)
-                        status = reader.readline()
-                    except OSError:
-                        status = b""
-                    if not status:
-                        failures.append("closed without an answer")
-                        return
-                    size = 0
-                    while (line := reader.readline()) not in (b"\r\n", b""):
-                        size = int(line.split(b":")[1]) if line.lower().startswith(b"content-length") else size
-                        closing = closing or line.lower().startswith(b"connection: close")
-                    results.append(status + reader.read(size))
-                    if len(results) > 100:
-                        going.set()
+        with contextlib.suppress(OSError):
+            while True:
+                with socket.create_connection((host, int(port)), timeout=240) as stream:
+                    while one(stream):
+                        pass
 
-    threads = [threading.Thread(target=client) for _ in range(4)]
+    threads = [threading.Thread(target=client) for _ in range(count)]
     for thread in threads:
         thread.start()
-    assert going.wait(60)
+    return results, threads, going
+
+
+def test_sigterm_under_load_answers_every_request_that_was_taken(start, models):
+    server = start(models["perceptron"])
+    results, threads, going = clients_until_refused(server, 4)
+    assert going.wait(240)
     server.process.send_signal(signal.SIGTERM)
     for thread in threads:
-        thread.join(60)
-    assert server.process.wait(60) == 0
-    # A connection that the kernel took after the last accept was never ours; one per client at most, at the very end.
-    assert len(failures) <= len(threads)
-    assert len(results) > 100
+        thread.join(240)
+    assert server.process.wait(240) == 0
     assert {result.split(b" ")[1] for result in results} == {b"200"}
     assert all(b'"y"' in result for result in results)
+    (ended,) = [event for event in server.events() if event["event"] == "ended"]
+    # What the server took is what its clients have: not one request lost on either side.
+    assert ended["requests"] == ended["answered"] == len(results)
 
 
-def test_ready_goes_off_while_live_stays(start, models):
-    server = start(models["perceptron"])
+def test_ready_goes_off_while_requests_are_taken_and_a_second_signal_ends_at_once(start, models):
+    server = start(models["perceptron"], "--grace", "3600", "--drain", "3600", "--receive-timeout", "3600")
     assert server.call("/v2/health/ready")[0] == 200
-    server.process.send_signal(signal.SIGTERM)
-    time.sleep(0.15)
-    assert server.call("/v2/health/ready")[0] == 503
-    assert server.call("/v2/health/live")[0] == 200
-    assert server.process.wait(60) == 0
-
-
-def test_a_second_signal_ends_at_once(start, models):
-    server = start(models["perceptron"], "--drain", "60")
-    host, port = server.http.split(":")
-    with socket.create_connection((host, int(port))) as stream:
-        stream.sendall(b"POST /v2/models/perceptron/infer HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n")
-        time.sleep(0.2)
+    with waiting(server):
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(1)
+        until(lambda: said(server, "draining"))
+        assert server.call("/v2/health/ready")[0] == 503
+        assert server.call("/v2/health/live")[0] == 200
+        assert server.call("/v2/models/perceptron/infer", request())[0] == 200
         assert server.process.poll() is None
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(20) == 0
+        assert server.process.wait(240) == 0
+    assert said(server, "ending at once")
 
 
 def test_a_token(start, models, tmp_path):

@@ -172,6 +172,37 @@ def test_a_source_is_converted_once_and_again_when_it_changes(tmp_path, monkeypa
     assert prepared.content_digest(tmp_path / "apart.onnx") != before
 
 
+def test_what_else_a_conversion_depends_on(tmp_path, monkeypatch, models):
+    """The file format, the versions of kxchange, of the converters and of what they need, and their code."""
+    from importlib import metadata
+
+    from kxchange.serving import prepared
+
+    keys = [prepared.cache_key(models["perceptron"])]
+    assert prepared.cache_key(models["perceptron"]) == keys[0]
+    version = metadata.version
+    with monkeypatch.context() as patch:
+        patch.setattr(prepared, "FORMAT", prepared.FORMAT + 1)
+        keys.append(prepared.cache_key(models["perceptron"]))
+    with monkeypatch.context() as patch:
+        patch.setattr(prepared, "__version__", "99")
+        keys.append(prepared.cache_key(models["perceptron"]))
+    with monkeypatch.context() as patch:
+        patch.setattr(metadata, "version", lambda name: "99" if name == "onnxruntime" else version(name))
+        keys.append(prepared.cache_key(models["perceptron"]))
+    assert len(set(keys)) == len(keys)
+    package = tmp_path / "a_converter_of_others"
+    package.mkdir()
+    (package / "lower.py").write_text("a = 1")
+    (package / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = prepared.code_digest(package.name)
+    assert prepared.code_digest(package.name) == before
+    (package / "lower.py").write_text("a = 10")
+    assert prepared.code_digest(package.name) != before
+    assert any(entry.startswith("onnx=kxchange_onnx:converter=kxchange=") for entry in prepared.code_versions())
+
+
 def test_an_address_that_is_taken_is_exit_code_2(start, models, server):
     second = start(models["perceptron"], "--port", server.http.split(":")[1], wait=False, port=False)
-    assert second.process.wait(60) == 2
+    assert second.process.wait(240) == 2
