@@ -14,8 +14,8 @@ import numpy as np
 
 from kxchange.errors import FormatError, LimitError
 from kxchange.model import Array
+from kxchange_keras.hdf5_heaps import check_hdf5
 
-MAGIC = b"\x89HDF\r\n\x1a\n"
 MAX_EXPANSION = 1000
 """How many times its stored bytes an array may hold ..."""
 EXPANSION_FLOOR = 2**26
@@ -32,6 +32,7 @@ def open_hdf5(source: Path | bytes, label: str) -> Iterator[h5py.Group]:
     Raises:
         FormatError: It cannot be read.
     """
+    check_hdf5(source, label)
     try:
         file = h5py.File(io.BytesIO(source) if isinstance(source, bytes) else source, "r")
     except (OSError, ValueError, RuntimeError, KeyError) as error:
