@@ -19,6 +19,7 @@ from kxchange.model import Function, Model, Parameter, Role
 from kxchange.passes.canonicalize import canonicalize
 from kxchange.types import DType, TensorType
 from kxchange_jax import hlo_tensors  # noqa: F401 - fills the table
+from kxchange_jax.artifact_parser import program_text
 from kxchange_jax.folder import FORMAT, MANIFEST, PARAMETERS, SUFFIX
 from kxchange_jax.hlo_in import Reader
 from kxchange_jax.parameters_in import ParameterTable
@@ -121,8 +122,9 @@ def _function(artifact: export.Exported, table: ParameterTable, entry: Mapping[s
 
 
 def _module(artifact: export.Exported) -> Any:
+    text = program_text(artifact.mlir_module_serialized)
     try:
-        return ir.Module.parse(artifact.mlir_module())
+        return ir.Module.parse(text)
     except Exception as error:  # jaxlib raises several types of its own
         reason = f"{type(error).__name__}: {str(error)[:200]}"
         raise FormatError(f"the artifact's program cannot be read ({reason}). Export it again.") from error
