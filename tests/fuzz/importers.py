@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import json
 import zipfile
@@ -82,7 +83,18 @@ def exported() -> bytes:
 
 def jax_seeds(folder: Path) -> list[Files]:
     """The artifact."""
+    artifact_child()
     return [{"net.bin": exported()}]
+
+
+@cache
+def artifact_child() -> None:
+    """One child for all artifacts of this process: to start one for each would be most of the work."""
+    from kxchange_jax.artifact_parser import one_child
+
+    holder = one_child()
+    holder.__enter__()
+    atexit.register(holder.__exit__, None, None, None)
 
 
 def msgpack_seeds(folder: Path) -> list[Files]:
