@@ -34,27 +34,29 @@ def tries(target: str, seed: int, start: int, cases: int | None, seconds: float 
     deadline = None if seconds is None else time.monotonic() + seconds
     stop = None if cases is None else start + cases
     while (stop is None or start < stop) and (deadline is None or time.monotonic() < deadline):
-        with tempfile.NamedTemporaryFile() as mark:
+        # A file for what libraries say: a pipe that nobody reads would stop them.
+        with tempfile.NamedTemporaryFile() as mark, tempfile.TemporaryFile() as said:
             order = {"target": target, "seed": seed, "start": start, "stop": stop, "mark": mark.name}
             order["seconds"] = None if deadline is None else deadline - time.monotonic()
             done, begun = start, False
             with subprocess.Popen(
-                [sys.executable, str(WORKER), json.dumps(order)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                [sys.executable, str(WORKER), json.dumps(order)], stdout=subprocess.PIPE, stderr=said
             ) as worker:
-                assert worker.stdout is not None and worker.stderr is not None
+                assert worker.stdout is not None
                 for line in worker.stdout:
                     report = json.loads(line)
                     begun, done = True, report["next"]
                     yield report
-                trace = worker.stderr.read().decode("utf-8", "replace")
+            said.seek(max(said.seek(0, 2) - 3000, 0))
+            trace = said.read().decode("utf-8", "replace")
             if worker.returncode == 0:
                 start = done
                 continue
-            assert begun, f"the worker for {target} did not start:\n{trace[-3000:]}"
+            assert begun, f"the worker for {target} did not start:\n{trace}"
             # What it did since its last report is known to have been harmless, but not how each of it ended.
             number = int(mark.read() or b"0")
             tally = Counter({"not told": number - done, "broken": 1})
-            how = f"{ENDED} with code {worker.returncode}\n{trace[-3000:]}"
+            how = f"{ENDED} with code {worker.returncode}\n{trace}"
             yield {"next": number + 1, "tally": tally, "broken": [[number, how]]}
             start = number + 1
 
