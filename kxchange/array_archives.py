@@ -38,7 +38,9 @@ def read_arrays(path: str | PathLike[str]) -> dict[str, Array]:
         raise InputError(f"cannot read {name!r}: {error}") from None
     except Exception as error:  # zipfile, zlib and NumPy each raise what they like
         problem = shown(str(error)) or type(error).__name__
-        raise InputError(f"cannot read {name!r}: {problem}. Write it with numpy.savez, without object arrays.") from error
+        raise InputError(
+            f"cannot read {name!r}: {problem}. Write it with numpy.savez, without object arrays."
+        ) from error
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:

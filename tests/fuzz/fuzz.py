@@ -88,7 +88,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=int, default=0, help="number of the first case")
     parser.add_argument("--target", action="append", choices=list(TARGETS))
-    parser.add_argument("--ledger", type=Path, help="JSON file that counts what was tried; a table is written beside it")
+    parser.add_argument(
+        "--ledger", type=Path, help="JSON file that counts what was tried; a table is written beside it"
+    )
     parser.add_argument("--repeat", metavar="NUMBER", type=int, help="one case of --target, in this process")
     options = parser.parse_args()
     if options.repeat is not None:

@@ -155,4 +155,3 @@ def rezipped(members: dict[str, bytes]) -> bytes:
         for member, content in members.items():
             archive.writestr(member, content)
     return buffer.getvalue()
-

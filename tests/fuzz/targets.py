@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import kxchange as kx
-from fuzz import containers, importers
+from fuzz import containers, headers, importers
 from fuzz.mutation import mutate_bytes, mutate_json
 from kxchange.errors import KxchangeError
 
@@ -184,6 +184,8 @@ def change_archive(files: Files, rng: random.Random) -> Files:
             members = {entry: archive.read(entry) for entry in archive.namelist()}
     except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOFError):
         return {name: mutate_bytes(data, rng)}
+    if not members:
+        return {name: mutate_bytes(data, rng)}
     entry = rng.choice([m for m in members if m.endswith((".json", ".h5", ".pkl", ".npy"))] or list(members))
     if entry.endswith(".json"):
         members[entry] = json.dumps(mutate_json(_json(members[entry]), rng)).encode()
@@ -229,6 +231,7 @@ TARGETS: dict[str, Target] = {
         lambda _, rng: {"net.safetensors": containers.container(rng)},
         check_container,
     ),
+    "header": Target(headers.seeds, headers.change, headers.check),
     "document": Target(in_folder(kx_files), change_document, load_and_save),
     "index": Target(in_folder(lambda folder: kx_files(folder, max_shard_size=70)), change_index, load),
     "kx bytes": Target(in_folder(kx_files), first(6000), load),

@@ -11,7 +11,7 @@ import pytest
 from fuzz.cases import FOUND, Trial, share
 from fuzz.targets import TARGETS
 
-CASES = {"container": 4000, "pt2": 40, "document": 250, "index": 250}
+CASES = {"container": 4000, "header": 2000, "pt2": 40, "document": 250, "index": 250}
 DEFAULT = 150
 
 
