@@ -12,8 +12,8 @@ import sys
 from typing import Any, BinaryIO
 
 FAILED = 1 << 63
-SECONDS = 120
-"""Of the processor, for one artifact."""
+SECONDS, SECONDS_PER_MEGABYTE = 10, 2
+"""Of the processor, for one artifact; a sound one takes a hundredth. Some damaged ones take for ever."""
 
 
 def module_text(data: bytes) -> str:
@@ -33,14 +33,14 @@ def module_text(data: bytes) -> str:
         return output.getvalue()
 
 
-def limit() -> None:
-    """Time for one artifact more; none for a core file of foreign data."""
+def limit(size: int) -> None:
+    """Time for one artifact of so many bytes more; none for a core file of foreign data."""
     try:
         import resource
     except ImportError:
         return
     used = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = int(used.ru_utime + used.ru_stime) + SECONDS
+    seconds = int(used.ru_utime + used.ru_stime) + SECONDS + SECONDS_PER_MEGABYTE * (size >> 20)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.getrlimit(resource.RLIMIT_CPU)[1]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
@@ -49,7 +49,7 @@ def serve(source: BinaryIO, target: BinaryIO) -> None:
     """Answer until the input ends."""
     while len(head := source.read(8)) == 8:
         data = source.read(int.from_bytes(head, "little"))
-        limit()
+        limit(len(data))
         try:
             mark, answer = 0, module_text(data).encode()
         except Exception as error:

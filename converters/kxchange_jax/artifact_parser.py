@@ -1,8 +1,8 @@
 """Portable StableHLO to text, in a process of its own.
 
-jaxlib reads an artifact in C++ that trusts it: about one damaged artifact of a thousand ends the process. Here that ends
-a child, which runs our own `artifact_child.py` on bytes that it is handed, and is a refusal. What comes back is text that
-MLIR has printed of a module that it has verified.
+jaxlib reads an artifact in C++ that trusts it: about one damaged artifact of a thousand ends the process, or keeps it
+for ever. Here that ends a child, which runs our own `artifact_child.py` on bytes that it is handed, and is a refusal.
+What comes back is text that MLIR has printed of a module that it has verified.
 """
 
 from __future__ import annotations

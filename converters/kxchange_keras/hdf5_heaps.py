@@ -30,7 +30,7 @@ def check_hdf5(source: Path | bytes, label: str) -> None:
         label: How messages call it.
 
     Raises:
-        FormatError: It is no HDF5 file from its first byte on, has other widths, or a heap that its objects do not fill.
+        FormatError: It is no HDF5 file from its first byte on, has other widths, or its objects do not fill a heap.
     """
     with _bytes(source) as data:
         if data[: len(MAGIC)] != MAGIC:
