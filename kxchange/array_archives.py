@@ -57,6 +57,6 @@ def _declared(stream: IO[bytes], name: str) -> int:
     version = np.lib.format.read_magic(stream)
     header: Any = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = header(stream)
-    if dtype.hasobject:
-        raise InputError(f"{shown(name)} holds Python objects, which are pickles and are not read.")
+    if dtype.hasobject or dtype.names:
+        raise InputError(f"{shown(name)} holds {dtype}, not numbers; Python objects are pickles and are never read.")
     return math.prod(shape) * dtype.itemsize

@@ -86,6 +86,13 @@ def verify(path: Path) -> Any:
     return load_model(path, verify=True)
 
 
+def samples(path: Path) -> Any:
+    """Read as inputs for a model."""
+    from kxchange.validation.cases import read_samples
+
+    return read_samples(path)
+
+
 def run(path: Path) -> Any:
     """Load, then run on ones."""
     import numpy as np
@@ -142,7 +149,15 @@ def mischief(path: Path) -> None:
         pass
 
 
-ACTIONS = {"mischief": mischief, "load": load, "verify": verify, "run": run, "inspect": inspect, "shrink": shrink}
+ACTIONS = {
+    "mischief": mischief,
+    "load": load,
+    "verify": verify,
+    "run": run,
+    "inspect": inspect,
+    "shrink": shrink,
+    "samples": samples,
+}
 
 
 def peak_start() -> int:
