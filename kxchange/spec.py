@@ -61,6 +61,7 @@ class Op(Generic[P]):
         self.required = sum(p.default is p.empty for p in positional)
         self.fixed = len(positional)
         self.attrs: dict[str, Any] = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        self._element_types = tuple(p.name for p in parameters if p.annotation in ("DType", DType))
         self.alike = frozenset(self.operands if alike is None else alike)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Tensor:
@@ -123,6 +124,10 @@ class Op(Generic[P]):
             if value is inspect.Parameter.empty:
                 raise TypeInferenceError(f"{self.name} needs the attribute {name!r}.")
             bound[name] = freeze(value) if type(value) is list else value
+        for name in self._element_types:
+            # A text equals the element type that it names, and then has none of its properties.
+            if not isinstance(bound[name], DType):
+                raise TypeInferenceError(f"{self.name}: {name} is {bound[name]!r}, which is no DType.")
         return bound
 
     def result_types(self, types: Sequence[TensorType | None], attrs: Mapping[str, Any]) -> tuple[TensorType, ...]:

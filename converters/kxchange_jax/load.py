@@ -19,6 +19,7 @@ from kxchange.model import Function, Model, Parameter, Role
 from kxchange.passes.canonicalize import canonicalize
 from kxchange.types import DType, TensorType
 from kxchange_jax import hlo_tensors  # noqa: F401 - fills the table
+from kxchange_jax.artifact_parser import program_text
 from kxchange_jax.folder import FORMAT, MANIFEST, PARAMETERS, SUFFIX
 from kxchange_jax.hlo_in import Reader
 from kxchange_jax.parameters_in import ParameterTable
@@ -103,7 +104,7 @@ def _function(artifact: export.Exported, table: ParameterTable, entry: Mapping[s
     values = [_input(path, type, table if entry else ParameterTable(), bool(entry)) for path, type in arguments]
     with mlir_context() as context, numbering(taken=_symbols(arguments)):
         context.allow_unregistered_dialects = False
-        module = ir.Module.parse(artifact.mlir_module())
+        module = _module(artifact)
         reader = Reader(module, table)
         given = [value for index, value in enumerate(values) if index in set(artifact.module_kept_var_idx)]
         results = reader.call("main", _leading(reader, given))
@@ -118,6 +119,15 @@ def _function(artifact: export.Exported, table: ParameterTable, entry: Mapping[s
         raise FormatError(f"{MANIFEST} names other outputs than the artifact has: {sorted(names)}.")
     graph = Graph(_ordered(inputs, entry), tuple(results[place] for place in order))
     return Function(graph, tuple(names[place] for place in order), updates), reader.constraints
+
+
+def _module(artifact: export.Exported) -> Any:
+    text = program_text(artifact.mlir_module_serialized)
+    try:
+        return ir.Module.parse(text)
+    except Exception as error:  # jaxlib raises several types of its own
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        raise FormatError(f"the artifact's program cannot be read ({reason}). Export it again.") from error
 
 
 def _symbols(arguments: Sequence[tuple[Any, TensorType]]) -> set[str]:

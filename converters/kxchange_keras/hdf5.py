@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +15,15 @@ import numpy as np
 
 from kxchange.errors import FormatError, LimitError
 from kxchange.model import Array
+from kxchange_keras.hdf5_attributes import Data, Texts, check_start, read_texts
 
-MAGIC = b"\x89HDF\r\n\x1a\n"
 MAX_EXPANSION = 1000
 """How many times its stored bytes an array may hold ..."""
 EXPANSION_FLOOR = 2**26
 """... once it is larger than this."""
 MAX_DEPTH = 64
+_OPEN: dict[int, Data] = {}
+"""Bytes of the files that are open, by HDF5's number of each."""
 DATASET_KINDS = "biufV"
 """NumPy kinds of arrays that are weights."""
 
@@ -32,14 +35,28 @@ def open_hdf5(source: Path | bytes, label: str) -> Iterator[h5py.Group]:
     Raises:
         FormatError: It cannot be read.
     """
-    try:
-        file = h5py.File(io.BytesIO(source) if isinstance(source, bytes) else source, "r")
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise FormatError(f"{label} cannot be read as HDF5: {error}. Download or save it again.") from None
-    try:
-        yield file
-    finally:
-        file.close()
+    with _mapped(source) as data:
+        check_start(data, label)
+        try:
+            file = h5py.File(io.BytesIO(source) if isinstance(source, bytes) else source, "r")
+            number = h5py.h5o.get_info(file.id).fileno
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise FormatError(f"{label} cannot be read as HDF5: {error}. Download or save it again.") from None
+        _OPEN[number] = data
+        try:
+            yield file
+        finally:
+            del _OPEN[number]
+            file.close()
+
+
+@contextmanager
+def _mapped(source: Path | bytes) -> Iterator[Data]:
+    if isinstance(source, bytes) or not source.stat().st_size:
+        yield source if isinstance(source, bytes) else b""
+        return
+    with source.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield data
 
 
 def member(parent: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
@@ -97,51 +114,50 @@ def read_array(dataset: h5py.Group | h5py.Dataset | None, where: str) -> Array:
 
 def _native(values: Any, dataset: h5py.Dataset) -> Array:
     array = np.asarray(values)
-    if array.dtype.kind == "V" and dataset.attrs.get("dtype") == "bfloat16":  # Keras's own way to store it
+    if array.dtype.kind == "V" and text_attribute(dataset, "dtype") == "bfloat16":  # Keras's own way to store it
         import ml_dtypes
 
         return array.view(ml_dtypes.bfloat16).reshape(dataset.shape)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def attribute(group: h5py.Group, name: str) -> Any:
-    """An attribute's value; None where there is none."""
-    return _guarded(group, name, lambda: group.attrs.get(name))
-
-
-def text_attribute(group: h5py.Group, name: str) -> str | None:
+def text_attribute(group: h5py.Group | h5py.Dataset, name: str) -> str | None:
     """An attribute as text; None where there is none.
 
     Raises:
         FormatError: It is something else.
     """
-    value = attribute(group, name)
-    if value is None:
+    found = _texts(group, name)
+    if found is None:
         return None
-    if isinstance(value, np.ndarray) and value.shape == ():
-        value = value[()]
-    if isinstance(value, bytes):
-        return value.decode("utf-8")
-    if isinstance(value, str):
-        return str(value)
-    raise FormatError(f"HDF5: the attribute {name!r} of {group.name} is no text.")
+    if not found.alone:
+        raise FormatError(f"HDF5: the attribute {name!r} of {group.name} is no text.")
+    return _decoded(found.items[0], name)
 
 
 def names_attribute(group: h5py.Group, name: str) -> list[str] | None:
     """A list of names; Keras cuts one over 64 KiB into ``name0``, ``name1`` ... (trap S06)."""
-    value = attribute(group, name)
-    if value is not None:
-        return [_text(item) for item in np.ravel(value)]
+    found = _texts(group, name)
+    if found is not None:
+        return [_decoded(item, name) for item in found.items]
     chunks: list[str] = []
     number = 0
-    while (part := attribute(group, f"{name}{number}")) is not None:
-        chunks += [_text(item) for item in np.ravel(part)]
+    while (found := _texts(group, f"{name}{number}")) is not None:
+        chunks += [_decoded(item, name) for item in found.items]
         number += 1
     return chunks if number else None
 
 
-def _text(item: Any) -> str:
-    return item.decode("utf-8") if isinstance(item, bytes) else str(item)
+def _texts(group: h5py.Group | h5py.Dataset, name: str) -> Texts | None:
+    info = _guarded(group, name, lambda: h5py.h5o.get_info(group.id))
+    return None if info is None else read_texts(_OPEN[info.fileno], info.addr, name)
+
+
+def _decoded(item: bytes, name: str) -> str:
+    try:
+        return item.decode("utf-8")
+    except UnicodeDecodeError:
+        raise FormatError(f"HDF5: the attribute {name!r} is no text.") from None
 
 
 def _guarded(holder: h5py.HLObject, name: str, read: Any) -> Any:

@@ -11,7 +11,8 @@ from kxchange.errors import FormatError, LimitError
 from kxchange.model import Model
 from kxchange_keras.archive import MAX_TEXT, Archive
 from kxchange_keras.assembling import assemble, plant
-from kxchange_keras.hdf5 import MAGIC, open_hdf5, subgroup, text_attribute
+from kxchange_keras.hdf5 import open_hdf5, subgroup, text_attribute
+from kxchange_keras.hdf5_attributes import MAGIC
 from kxchange_keras.layer_config import read_layer
 from kxchange_keras.legacy_weights import listed_parameters
 from kxchange_keras.weights_in import stored_parameters

@@ -28,15 +28,11 @@ def command(
     import numpy as np
 
     from kxchange import hub
-    from kxchange.errors import InputError
+    from kxchange.array_archives import read_arrays
     from kxchange.format.atomic import atomic_writer
 
     model = hub.load(source)
-    try:
-        with np.load(inputs, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (ValueError, OSError) as error:
-        raise InputError(f"cannot read {inputs}: {error}. Write it with numpy.savez, without object arrays.") from error
+    arrays = read_arrays(inputs)
     results = hub.run(model, arrays, backend=backend, function=function)
     with atomic_writer(Path(output)) as stream:
         np.savez(stream, **results)  # pyright: ignore[reportArgumentType]

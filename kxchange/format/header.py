@@ -59,10 +59,9 @@ def header_length(prefix: bytes, file_size: int, source: str) -> int:
         FormatError: The file cannot be a tensor file; the message says what it looks like instead.
         LimitError: The header is above 25,000,000 bytes.
     """
-    kind = foreign_kind(prefix)
     length = int.from_bytes(prefix[:LENGTH_BYTES], "little")
     plausible = LENGTH_BYTES + 2 <= LENGTH_BYTES + length <= file_size < FILE_SIZE_BELOW
-    if kind and (not plausible or length > MAX_HEADER_BYTES):
+    if (not plausible or length > MAX_HEADER_BYTES) and (kind := foreign_kind(prefix)):
         raise FormatError(f"{source} is not a tensor file: it is {kind}.")
     if file_size < LENGTH_BYTES + 2:
         size = "is empty" if file_size == 0 else f"has only {file_size} bytes"

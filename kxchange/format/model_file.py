@@ -282,3 +282,12 @@ def identify(path: str | PathLike[str], *, verify: bool = False) -> str:
         return verify_file(document, file) if verify else str(document["integrity"]["model_id"])
     finally:
         file.close()
+
+
+def recorded_hashes(path: str | PathLike[str]) -> dict[str, str] | None:
+    """The SHA-256 of each tensor as a `.kx` file or an index records it; None for another file. No weight is read."""
+    if not is_kx(Path(path)):
+        return None
+    file, document = open_model_file(path)
+    file.close()
+    return check_integrity(document, file.source)

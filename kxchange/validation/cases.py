@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 
 import numpy as np
 
+from kxchange.array_archives import read_arrays
 from kxchange.dims import evaluate, symbols
 from kxchange.errors import DimError, InputError
 from kxchange.model import Array, Function, Model
@@ -86,11 +85,7 @@ def read_samples(path: str | PathLike[str]) -> list[dict[str, Array]]:
     Raises:
         InputError: it is no such archive.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"cannot read samples from {Path(path).name!r}: {error}. Pass an .npz of arrays.") from error
+    arrays = read_arrays(path)
     cases: dict[str, dict[str, Array]] = {}
     for name, array in arrays.items():
         number, slash, rest = name.partition("/")

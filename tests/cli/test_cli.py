@@ -99,6 +99,21 @@ def test_diff(kx_command, saved, tmp_path):
     assert "elements differ" in kx_command("diff", saved, tmp_path / "other.kx", code=1)
 
 
+def test_diff_by_recorded_hashes(kx_command, saved, tmp_path):
+    """Weights are read where the hashes differ, and nowhere else: a damaged byte is for `kx inspect --verify` to find."""
+    other = kx.load(saved)
+    other.parameters["weight"] = Parameter("weight", other.array("weight") * 2)
+    kx.save(other, tmp_path / "other.kx")
+    assert "elements differ" in kx_command("diff", saved, tmp_path / "other.kx", "--recorded", "--no-run", code=1)
+    data = bytearray(saved.read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "damaged.kx").write_bytes(data)
+    assert "elements differ" in kx_command("diff", saved, tmp_path / "damaged.kx", "--no-run", code=1)
+    assert "no difference" in kx_command("diff", saved, tmp_path / "damaged.kx", "--recorded")
+    (tmp_path / "plain.json").write_text("{}")
+    kx_command("diff", saved, tmp_path / "plain.json", "--recorded", code=2)
+
+
 def test_explain_and_backends(kx_command):
     assert "erf" in kx_command("explain", "kx104")
     assert "Did you mean KX131" in kx_command("explain", "KX1311", code=2)

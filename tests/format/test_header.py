@@ -282,3 +282,28 @@ def test_every_changed_byte_of_a_header_is_refused_or_is_another_canonical_file(
             continue
         entries = lay_out((entry.name, entry.dtype, entry.shape) for entry in header.entries.values())
         assert build_header(entries, header.metadata) == bytes(file[: header.data_offset])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"__metadata__":{"format":"pt"}',
+        '{"__metadata__":{"kx":"a"}',
+        '{"a":{"dtype":"F32","__metadata__":{"kx":"a"},"shape":[],"data_offsets":[0,4]}}',
+        '{"a":{"data_offsets":[0,4],"__metadata__":{"kx":"a"},"dtype":"F32","shape":[]}}',
+        '{"a":{"data_offsets":[0,4],:["dtype":"F32","shape":[]},"b":{"data_offsets":4,8],"dtype":"F32","shape":[]}}',
+        '{"a":{"data_offsets":[0,4],"dtype":"F32","shape":[]},}',
+        '{"a":{"data_offsets":[00,4],"dtype":"F32","shape":[]}}',
+        '{"a":{"data_offsets":[,4],"dtype":"F32","shape":[]}}',
+        '{"a":{"data_offsets":[0,99999999999999999999],"dtype":"F32","shape":[]}}',
+        '{"a":{"data_offsets":[0,4],"dtype":"F32","shape":[01]}}',
+        '{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},,}',
+    ],
+)
+def test_what_is_nearly_in_the_usual_spelling_is_refused(text: str) -> None:
+    for strict in (True, False):
+        padded = text.ljust(4088) if strict else text
+        raw = len(padded).to_bytes(8, "little") + padded.encode()
+        for size in (0, 4, 8):
+            with pytest.raises(FormatError):
+                parse_header(raw, len(raw) + size, strict=strict)

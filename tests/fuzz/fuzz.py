@@ -1,102 +1,83 @@
-"""The fuzzer: `python tests/fuzz/fuzz.py --seconds 600 [--target onnx]`; every case can be made again from its number.
+"""The fuzzer: `python tests/fuzz/fuzz.py --seconds 600 [--target onnx] [--ledger docs/coverage/fuzz.json]`.
 
-A case that breaks a promise is written to `tests/fuzz/found/<target>/` and replayed by the tests from then on.
+Every case can be made again from its target, seed and number. Cases run in a process of their own, so that one that
+crashes or hangs below Python, in a library that reads the file, is found and named, and the rest goes on. With a ledger
+each target continues where the ledger says that it stopped. A case that breaks a promise is written to
+`tests/fuzz/found/<target>/` and replayed by the tests from then on.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import random
-import shutil
-import signal
+import subprocess
 import sys
 import tempfile
 import time
-import traceback
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from fuzz.targets import TARGETS, Files  # noqa: E402
+from fuzz.cases import Trial, keep, make  # noqa: E402
+from fuzz.ledger import Ledger, revision  # noqa: E402
+from fuzz.targets import TARGETS  # noqa: E402
 
-FOUND = Path(__file__).with_name("found")
-HANG_SECONDS = 20
-MEGABYTES = 300
-
-
-class Hang(BaseException):
-    """A case took too long."""
+WORKER = Path(__file__).with_name("worker.py")
+ENDED = "ended the process"
 
 
-def _alarm(number: int, frame: object) -> None:
-    raise Hang(f"more than {HANG_SECONDS} seconds of the processor")
-
-
-def case(target: str, seed: int, number: int, seeds: list[Files]) -> Files:
-    """The input of one number."""
-    rng = random.Random(f"{target}/{seed}/{number}")
-    files = rng.choice(seeds)
-    for _ in range(rng.choice((1, 1, 1, 2))):
-        files = TARGETS[target].change(files, rng)
-    return files
-
-
-def try_one(target: str, files: Files, folder: Path) -> tuple[str, str]:
-    """What happened (`refused`, `loaded`, ...), or `broken` and how."""
-    for entry in folder.iterdir():
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    before = _resident()
-    signal.signal(signal.SIGPROF, _alarm)
-    signal.setitimer(signal.ITIMER_PROF, HANG_SECONDS)
-    try:
-        outcome = TARGETS[target].check(files, folder)
-    except (Exception, Hang, RecursionError, MemoryError) as error:
-        lines = traceback.format_exception(error)
-        return "broken", "".join(lines[-6:])
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-    grown = _resident() - before - sum(map(len, files.values())) / 2**20
-    return (outcome, "") if grown < MEGABYTES else ("broken", f"took {grown:.0f} MB")
-
-
-def _resident() -> float:
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
-    except OSError:
-        return 0.0
-
-
-def keep(target: str, files: Files) -> Path:
-    """Store a broken case."""
-    digest = hashlib.sha256(b"".join(files.values())).hexdigest()[:12]
-    folder = FOUND / target.replace(" ", "_") / digest
-    for name, data in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    (folder / "order.json").write_text(json.dumps(list(files)))
-    return folder
-
-
-def run(
-    target: str, *, cases: int | None = None, seconds: float | None = None, seed: int = 0, start: int = 0
-) -> Counter[str]:
-    """Fuzz one target for a number of cases or a time; broken cases are kept, one for each place in the code."""
-    seeds, tally, places = TARGETS[target].seeds(), Counter[str](), set[str]()
+def tries(target: str, seed: int, start: int, cases: int | None, seconds: float | None) -> Iterator[dict[str, Any]]:
+    """Reports of workers: `{"next", "tally", "broken"}`; a worker that died is followed by another, one case further."""
     deadline = None if seconds is None else time.monotonic() + seconds
-    number = start
-    with tempfile.TemporaryDirectory() as folder:
-        while (cases is None or number < start + cases) and (deadline is None or time.monotonic() < deadline):
-            files = case(target, seed, number, seeds)
-            outcome, how = try_one(target, files, Path(folder))
-            tally[outcome] += 1
+    stop = None if cases is None else start + cases
+    while (stop is None or start < stop) and (deadline is None or time.monotonic() < deadline):
+        # A file for what libraries say: a pipe that nobody reads would stop them.
+        with tempfile.NamedTemporaryFile() as mark, tempfile.TemporaryFile() as said:
+            order = {"target": target, "seed": seed, "start": start, "stop": stop, "mark": mark.name}
+            order["seconds"] = None if deadline is None else deadline - time.monotonic()
+            done, begun = start, False
+            with subprocess.Popen(
+                [sys.executable, str(WORKER), json.dumps(order)], stdout=subprocess.PIPE, stderr=said
+            ) as worker:
+                assert worker.stdout is not None
+                for line in worker.stdout:
+                    report = json.loads(line)
+                    begun, done = True, report["next"]
+                    yield report
+            said.seek(max(said.seek(0, 2) - 3000, 0))
+            trace = said.read().decode("utf-8", "replace")
+            if worker.returncode == 0:
+                start = done
+                continue
+            assert begun, f"the worker for {target} did not start:\n{trace}"
+            # What it did since its last report is known to have been harmless, but not how each of it ended.
+            number = int(mark.read() or b"0")
+            tally = Counter({"not told": number - done, "broken": 1})
+            how = f"{ENDED} with code {worker.returncode}\n{trace}"
+            yield {"next": number + 1, "tally": tally, "broken": [[number, how]]}
+            start = number + 1
+
+
+def campaign(target: str, options: argparse.Namespace, ledger: Ledger | None) -> Counter[str]:
+    """One target; what was found is kept, one case for each place in the code."""
+    start = options.start if ledger is None or options.start else ledger.stop(target, options.seed)
+    tally, places, seeds = Counter[str](), set[str](), None
+    for report in tries(target, options.seed, start, options.cases, options.seconds):
+        tally.update(report["tally"])
+        for number, how in report["broken"]:
             place = "".join(line for line in how.splitlines(True) if line.startswith("  File"))[-400:] or how[:60]
-            if outcome == "broken" and place not in places:
-                places.add(place)
-                print(f"{target} seed {seed} number {number}: {keep(target, files)}\n{how}", flush=True)
-            number += 1
+            if place in places:
+                continue
+            places.add(place)
+            seeds = seeds or TARGETS[target].seeds()
+            folder = keep(target, make(target, options.seed, number, seeds))
+            print(f"{target} seed {options.seed} number {number}: {folder}\n{how}", flush=True)
+        if ledger is not None:
+            ledger.add(target, options.seed, start, report, revision())
+        start = report["next"]
     return tally
 
 
@@ -107,15 +88,31 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=int, default=0, help="number of the first case")
     parser.add_argument("--target", action="append", choices=list(TARGETS))
+    parser.add_argument(
+        "--ledger", type=Path, help="JSON file that counts what was tried; a table is written beside it"
+    )
+    parser.add_argument("--repeat", metavar="NUMBER", type=int, help="one case of --target, in this process")
     options = parser.parse_args()
+    if options.repeat is not None:
+        return repeat(options.target[0], options.seed, options.repeat)
+    ledger = None if options.ledger is None else Ledger(options.ledger)
+    if options.cases:
+        options.seconds = None
     broken = 0
     for target in options.target or TARGETS:
-        seconds = None if options.cases else options.seconds
         began = time.monotonic()
-        tally = run(target, cases=options.cases, seconds=seconds, seed=options.seed, start=options.start)
+        tally = campaign(target, options, ledger)
         broken += tally["broken"]
         print(f"{target}: {sum(tally.values()):,} cases in {time.monotonic() - began:.0f} s: {dict(tally)}", flush=True)
     return 1 if broken else 0
+
+
+def repeat(target: str, seed: int, number: int) -> int:
+    """Run one case here and say what happened."""
+    with Trial(target) as trial:
+        outcome, how = trial.run(make(target, seed, number, TARGETS[target].seeds()))
+    print(f"{target} seed {seed} number {number}: {outcome}\n{how}")
+    return 1 if outcome == "broken" else 0
 
 
 if __name__ == "__main__":

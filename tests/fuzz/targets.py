@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import kxchange as kx
-from fuzz import containers
+from fuzz import containers, headers, importers
 from fuzz.mutation import mutate_bytes, mutate_json
 from kxchange.errors import KxchangeError
 
@@ -146,6 +146,11 @@ def change_index(files: Files, rng: random.Random) -> Files:
     return {**files, name: spell(mutate_json(tree, rng)).encode("utf-8", "replace")}
 
 
+def opened(check: Callable[[Files, Path], str]) -> Callable[[Files, Path], str]:
+    """Writes the files and hands the path of the first to `check`."""
+    return lambda files, folder: check(files, put(files, folder))
+
+
 def check_container(files: Files, folder: Path) -> str:
     return containers.compare(files["net.safetensors"])
 
@@ -168,16 +173,6 @@ def written(suffix: str, names: tuple[str, ...]) -> Callable[[], list[Files]]:
     return in_folder(make)
 
 
-def keras_seeds(folder: Path) -> list[Files]:
-    from hostile import keras_cases
-
-    paths = [
-        keras_cases.keras(keras_cases.net(keras_cases.dense()))(folder),
-        keras_cases.legacy(lambda file: None)(folder),
-    ]
-    return [{path.name: path.read_bytes()} for path in paths]
-
-
 def change_archive(files: Files, rng: random.Random) -> Files:
     """Members of a zip archive changed: JSON as a tree, others as bytes; now and then the archive itself."""
     (name, data), *_ = files.items()
@@ -186,18 +181,16 @@ def change_archive(files: Files, rng: random.Random) -> Files:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = {entry: archive.read(entry) for entry in archive.namelist()}
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError):
+    except Exception:  # a change before this one damaged it; zipfile and zlib raise what they like
         return {name: mutate_bytes(data, rng)}
-    entry = rng.choice([m for m in members if m.endswith((".json", ".h5"))] or list(members))
+    if not members:
+        return {name: mutate_bytes(data, rng)}
+    entry = rng.choice([m for m in members if m.endswith((".json", ".h5", ".pkl", ".npy"))] or list(members))
     if entry.endswith(".json"):
         members[entry] = json.dumps(mutate_json(_json(members[entry]), rng)).encode()
     else:
         members[entry] = mutate_bytes(members[entry], rng)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for member, content in members.items():
-            archive.writestr(member, content)
-    return {name: buffer.getvalue()}
+    return {name: importers.rezipped(members)}
 
 
 def _json(data: bytes) -> Any:
@@ -237,13 +230,20 @@ TARGETS: dict[str, Target] = {
         lambda _, rng: {"net.safetensors": containers.container(rng)},
         check_container,
     ),
+    "header": Target(headers.seeds, headers.change, headers.check),
     "document": Target(in_folder(kx_files), change_document, load_and_save),
     "index": Target(in_folder(lambda folder: kx_files(folder, max_shard_size=70)), change_index, load),
     "kx bytes": Target(in_folder(kx_files), first(6000), load),
     "onnx": Target(written(".onnx", ("aliases", "control flow", "dims", "attributes")), first(), load, ("onnx",)),
     "tflite": Target(written(".tflite", ("aliases", "attributes")), first(4000), load, ("tensorflow",)),
     "pt2": Target(in_folder(torch_seeds), change_archive, load, ("torch",)),
-    "keras": Target(in_folder(keras_seeds), change_archive, load, ("h5py",)),
+    "keras": Target(in_folder(importers.new_keras_seeds), change_archive, load, ("h5py",)),
+    "h5": Target(in_folder(importers.old_keras_seeds), first(), load, ("h5py",)),
+    "torch": Target(in_folder(importers.torch_seeds), change_archive, opened(importers.weights), ("torch",)),
+    "jax export": Target(in_folder(importers.jax_seeds), first(), load, ("jax",)),
+    "msgpack": Target(in_folder(importers.msgpack_seeds), first(), opened(importers.weights), ("flax", "msgpack")),
+    "safetensors": Target(in_folder(importers.hub_seeds), change_index, opened(importers.weights)),
+    "npz": Target(in_folder(importers.npz_seeds), change_archive, opened(importers.arrays)),
     "graphdef": Target(in_folder(graph_seeds), first(), load),
     "savedmodel": Target(in_folder(saved_model_seeds), first(), load),
 }

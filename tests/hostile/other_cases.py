@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hostile.honest_files import honest_kx
-from hostile.hostile_table import Group
+from hostile.hostile_table import REFUSE, SAFE, Group
 
 
 def put(name: str, data: bytes) -> Any:
@@ -73,4 +73,6 @@ def cases() -> Group:
         "plain .npy of 4 TB": put("net.npy", vast),
     }.items():
         group.add(97, name, make)
+        verdict = SAFE if name == "bomb" else REFUSE
+        group.add(97, f"{name}, as inputs", make, "cannot read", verdict=verdict, action="samples")
     return group

@@ -23,6 +23,7 @@ import pytest
 from hostile import (
     container_cases,
     document_cases,
+    jax_cases,
     keras_cases,
     onnx_cases,
     other_cases,
@@ -41,10 +42,11 @@ GROUPS: dict[str, Callable[[], Group]] = {
     "tensorflow": tensorflow_cases.cases,
     "onnx": onnx_cases.cases,
     "other": other_cases.cases,
+    "jax": jax_cases.cases,
 }
 SECONDS = 2.0
 MEGABYTES = 300.0
-ROWS = 97
+ROWS = 100
 PROBE = Path(__file__).with_name("probe.py")
 
 
