@@ -16,7 +16,7 @@ from kxchange.reference import evaluate
 from kxchange.types import DType
 from kxchange.validation.cases import Case
 from kxchange.validation.measure import distance, is_exact
-from kxchange.validation.noise import evaluate_noisy
+from kxchange.validation.noise import evaluate_noisy, open_tails
 from kxchange.validation.verdict import SMALLEST, UNIT_ROUNDOFF
 
 DRAWS = 2
@@ -92,7 +92,7 @@ class Truth:
         types += [parameter.type for parameter in self.native.parameters.values()]
         return {type.dtype for type in types if type.dtype in UNIT_ROUNDOFF}
 
-    def floor(self, number: int, *, float64: bool = False) -> dict[str, tuple[float, float]]:
+    def floor(self, number: int, *, float64: bool = False, tails: bool = False) -> dict[str, tuple[float, float]]:
         """Intrinsic error of case `number` per output: (RMSE, max).
 
         What comes of moving all by half an ULP: weights, inputs, and what ops between round.
@@ -100,20 +100,28 @@ class Truth:
         Args:
             number: Of the case.
             float64: Move them by an ULP of float64 instead of half an ULP of the model's own type.
+            tails: With the rounding of kernels inside of ops whose small results are differences (`noise.TAILS`).
         """
-        key = (number, 2 * UNIT_ROUNDOFF[DType.FLOAT64] if float64 else self.unit)
+        if tails and self.opened is None:
+            return self.floor(number, float64=float64)
+        key = (number, 2 * UNIT_ROUNDOFF[DType.FLOAT64] if float64 else self.unit, tails)
         if key not in self._floors:
             self._floors[key] = self._perturbed(*key)
         return self._floors[key]
 
     @cached_property
-    def _floors(self) -> dict[tuple[int, float], dict[str, tuple[float, float]]]:
+    def opened(self) -> Graph | None:
+        """The float64 graph with the composite ops that have tails opened; None where there are none."""
+        return open_tails(self.wide.function(self.function_name).graph)
+
+    @cached_property
+    def _floors(self) -> dict[tuple[int, float, bool], dict[str, tuple[float, float]]]:
         return {}
 
-    def _perturbed(self, number: int, unit: float) -> dict[str, tuple[float, float]]:
+    def _perturbed(self, number: int, unit: float, tails: bool) -> dict[str, tuple[float, float]]:
         truth = self.outputs[number]
         found = dict.fromkeys(truth, (0.0, 0.0))
-        for outputs in self._noisy(number, unit, DRAWS):
+        for outputs in self._noisy(number, unit, DRAWS, tails=tails):
             for name, array in outputs.items():
                 gap = distance(array, truth[name]) if array.dtype.kind == "f" else None
                 if gap is not None and not gap.structure:
@@ -132,13 +140,15 @@ class Truth:
     def _drawn(self) -> dict[tuple[int, float], list[dict[str, Array]]]:
         return {}
 
-    def _noisy(self, number: int, unit: float, draws: int) -> Iterator[dict[str, Array]]:
+    def _noisy(self, number: int, unit: float, draws: int, *, tails: bool = False) -> Iterator[dict[str, Array]]:
         entry = self.wide.function(self.function_name)
+        graph = self.opened if tails and self.opened is not None else entry.graph
         inputs = self.wide_inputs(self.cases[number])
         held = {name: self.wide.array(name) for name in self.wide.parameters}
         for draw in range(draws):
             rng = np.random.default_rng([draw, number])
-            arrays = evaluate_noisy(entry.graph, [inputs[n] for n in entry.input_names], held, unit, rng)
+            given = [inputs[name] for name in entry.input_names]
+            arrays = evaluate_noisy(graph, given, held, unit, rng, tails=tails)
             yield dict(zip(entry.output_names, arrays, strict=True))
 
     def _run(
