@@ -17,6 +17,7 @@ from kxchange.types import DType
 from kxchange.validation.cases import Case
 from kxchange.validation.measure import distance, is_exact
 from kxchange.validation.noise import evaluate_noisy, open_tails
+from kxchange.validation.singular import find_singular
 from kxchange.validation.verdict import SMALLEST, UNIT_ROUNDOFF
 
 DRAWS = 2
@@ -60,7 +61,7 @@ class Truth:
     def only(self, kept: Sequence[int]) -> Truth:
         """The same yardstick over some of the cases."""
         chosen = copy(self)
-        for name in ("_floors", "_drawn"):
+        for name in ("_floors", "_drawn", "_singular"):
             vars(chosen).pop(name, None)
         for name in ("cases", "outputs", "scores", "reference", "native_scores"):
             setattr(chosen, name, [getattr(self, name)[number] for number in kept])
@@ -108,6 +109,21 @@ class Truth:
         if key not in self._floors:
             self._floors[key] = self._perturbed(*key)
         return self._floors[key]
+
+    def singular(self, number: int, *, float64: bool = False) -> str:
+        """Which node of case `number` solves with a singular matrix, in words; empty if none does."""
+        key = (number, UNIT_ROUNDOFF[DType.FLOAT64] if float64 else self.unit)
+        if key not in self._singular:
+            entry = self.wide.function(self.function_name)
+            inputs = self.wide_inputs(self.cases[number])
+            held = {name: self.wide.array(name) for name in self.wide.parameters}
+            given = [inputs[name] for name in entry.input_names]
+            self._singular[key] = find_singular(entry.graph, given, held, key[1])
+        return self._singular[key]
+
+    @cached_property
+    def _singular(self) -> dict[tuple[int, float], str]:
+        return {}
 
     @cached_property
     def opened(self) -> Graph | None:

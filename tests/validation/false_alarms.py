@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,27 @@ JAX = (
     "plain-mixture-of-experts",
 )  # fmt: skip
 KERAS = ("perceptron", "language_model", "decoder", "residual_network", "masked", "functional_with_custom_layers")
-FILES = ("burn_mnist_onnx", "dev_keypoint_classifier_h5", "dev_mtcnn_pnet_pt", "dev_keras_lstm_masking_keras")
+FILES = (
+    "burn_mnist_onnx",
+    "dev_keypoint_classifier_h5",
+    "dev_derived_mtcnn_pnet_op21_onnx",
+    "dev_keras_lstm_masking_keras",
+)
 """Entries of the corpus that are files of trained weights; those it lacks are left out."""
 
 
 def models() -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Every model by name, kind first."""
-    yield from ((f"torch {name}", lambda name=name: torch_model(name)) for name in TORCH)
-    yield from ((f"jax {name}", lambda name=name: jax_model(name)) for name in JAX)
-    yield from ((f"keras {name}", lambda name=name: keras_model(name)) for name in KERAS)
-    yield from ((f"file {name}", lambda name=name: file_model(name)) for name in FILES)
+    """Every model by name, kind first; the kinds in turn, so that a part of the record is of all of them."""
+    kinds = (
+        ("torch", TORCH, torch_model),
+        ("jax", JAX, jax_model),
+        ("keras", KERAS, keras_model),
+        ("file", FILES, file_model),
+    )
+    for place in range(max(len(names) for _, names, _ in kinds)):
+        for kind, names, make in kinds:
+            if place < len(names):
+                yield f"{kind} {names[place]}", partial(make, names[place])
 
 
 def torch_model(name: str) -> Any:
@@ -55,6 +67,7 @@ def jax_model(name: str) -> Any:
 def keras_model(name: str) -> Any:
     """A model as Keras users write them, on the Keras backend of this process."""
     import keras_code_models as zoo
+
     from kxchange_keras.capture import capture
 
     net, arguments, dynamic = zoo.MODELS[name]()

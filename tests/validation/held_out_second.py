@@ -1,4 +1,4 @@
-"""Twenty more faults of other kinds, by another hand, run before anything was changed for them.
+"""More faults of other kinds, by another hand, run before anything was changed for them.
 
 They stand in docs/coverage/held_out_defects.md below the first ones; `held_out` prints both tables.
 """
@@ -10,19 +10,16 @@ from validation.defects import Catalogue, Net, defect, trap
 
 from kxchange import ops
 from kxchange.graph import Value
-from kxchange.model import Array
 from kxchange.types import DType
 
 SECOND: Catalogue = {}
-FIRST_RUN = {"found": 0, "named": 0}
+FIRST_RUN = {"found": 28, "named": 27}
 """What the very first run gave, with the rule as it was."""
 
 
 def second(name: str, *shape: int):
     """Register in this catalogue."""
     return defect(name, *shape, into=SECOND)
-
-
 
 
 @second("sliding window one token wider", 1, 2, 7, 8)
@@ -142,7 +139,9 @@ def _(net: Net, x: Value, faulty: bool) -> Value:
 
 @second("divided by the deviation before the mean is taken off", 1, 3, 6, 6)
 def _(net: Net, x: Value, faulty: bool) -> Value:
-    mean, spread = (net.weight(array=np.array(v, np.float32).reshape(3, 1, 1)) for v in ([0.4, 0.5, 0.6], [0.2, 0.3, 0.25]))
+    mean, spread = (
+        net.weight(array=np.array(v, np.float32).reshape(3, 1, 1)) for v in ([0.4, 0.5, 0.6], [0.2, 0.3, 0.25])
+    )
     with trap():
         return ops.subtract(ops.divide(x, spread), mean) if faulty else ops.divide(ops.subtract(x, mean), spread)
 
