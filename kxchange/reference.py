@@ -101,7 +101,12 @@ def bind_inputs(graph: Graph, inputs: Sequence[Array], dims: Mapping[str, int]) 
 
 
 def evaluate_node(
-    node: Node, operands: Sequence[Array | None], dims: Mapping[str, int], *, budget: int = BUDGET
+    node: Node,
+    operands: Sequence[Array | None],
+    dims: Mapping[str, int],
+    *,
+    budget: int = BUDGET,
+    bound: type[BoundGraph] = BoundGraph,
 ) -> tuple[Array, ...]:
     """Evaluate one node on its operands' arrays.
 
@@ -110,6 +115,7 @@ def evaluate_node(
         operands: One array per operand, None for an absent one.
         dims: Sizes by symbol; a dict is extended by those that only this node's data decides.
         budget: Bytes that the outputs may take.
+        bound: What its sub-graphs become, to be called on arrays.
 
     Raises:
         InputError: A constraint of the node does not hold for these sizes.
@@ -119,7 +125,7 @@ def evaluate_node(
     check_constraints(node.constraints, dims, node.where)
     for type in node.types:
         _check_budget(node, type, dims, budget)
-    arrays = _run(node, operands, resolve_attrs(node.attrs, dims))
+    arrays = _run(node, operands, resolve_attrs(node.attrs, dims, bound))
     if len(arrays) != len(node.types):
         raise KxchangeError(f"The reference of {node.where} gave {len(arrays)} results, not {len(node.types)}.")
     for type, array in zip(node.types, arrays, strict=True):
@@ -140,17 +146,21 @@ def _run(node: Node, operands: Sequence[Array | None], attrs: Mapping[str, Any])
         raise KxchangeError(f"The reference of {node.op} failed on {node.where}, {node!r}: {error}") from error
 
 
-def resolve_attrs(attrs: Mapping[str, Any], dims: Mapping[str, int]) -> Mapping[str, Any]:
-    """Attributes with every dim in them, however deep in tuples, replaced by its size."""
-    return {name: _resolve(value, dims) for name, value in attrs.items()}
+def resolve_attrs(
+    attrs: Mapping[str, Any], dims: Mapping[str, int], bound: type[BoundGraph] = BoundGraph
+) -> Mapping[str, Any]:
+    """Attributes with every dim in them, however deep in tuples, replaced by its size; sub-graphs become `bound`."""
+    return {name: _resolve(value, dims, bound) for name, value in attrs.items()}
 
 
-def _resolve(value: Any, dims: Mapping[str, int]) -> Any:
+def _resolve(value: Any, dims: Mapping[str, int], bound: type[BoundGraph]) -> Any:
     if isinstance(value, DimExpr):
         return evaluate_dim(value, dims)
     if isinstance(value, Graph):
-        return BoundGraph(value, dims)
-    return tuple(_resolve(item, dims) for item in cast("tuple[Any, ...]", value)) if type(value) is tuple else value
+        return bound(value, dims)
+    if type(value) is not tuple:
+        return value
+    return tuple(_resolve(item, dims, bound) for item in cast("tuple[Any, ...]", value))
 
 
 def _check_budget(node: Node, type: TensorType, dims: Mapping[str, int], budget: int) -> None:

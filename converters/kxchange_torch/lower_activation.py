@@ -13,6 +13,9 @@ from kxchange_torch.rules import Rules
 
 Tensor = Any
 
+LARGEST_EXPONENT = 80.0
+"""Below this exp is finite in float32; torch computes narrower floats in it."""
+
 lower = Rules()
 lower.direct(
     relu=torch.relu,
@@ -24,7 +27,6 @@ lower.direct(
     elu=F.elu,
     celu=F.celu,
     selu=F.selu,
-    softplus=F.softplus,
     softsign=F.softsign,
     hard_swish=F.hardswish,
     mish=F.mish,
@@ -34,6 +36,12 @@ lower.direct(
 
 def _floating(node: Node) -> bool:
     return node.types[0].dtype.is_floating
+
+
+@lower.rule("softplus")
+def _(x: Tensor, *, beta: float, threshold: float) -> Tensor:
+    # Torch computes log1p(exp(x)) up to the threshold, which overflows; from 40 on the two are one number in any float.
+    return F.softplus(x, beta, threshold if threshold <= LARGEST_EXPONENT else 40.0)
 
 
 @lower.rule("relu6", when=_floating)

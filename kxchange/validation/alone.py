@@ -10,7 +10,7 @@ from kxchange.errors import KxchangeError
 from kxchange.graph import LEAVES, Node
 from kxchange.model import Array, Model
 from kxchange.validation.measure import Distance, distance, is_exact
-from kxchange.validation.noise import perturb
+from kxchange.validation.noise import evaluate_noisy, open_tails
 from kxchange.validation.place import Place, Repro
 from kxchange.validation.probe import lone_inputs, lone_node, read_values
 from kxchange.validation.search import Candidate, Search, describe
@@ -66,6 +66,15 @@ def run_reference(model: Model, inputs: Mapping[str, Array]) -> dict[str, Array]
     return {name: array for name, array in zip(entry.output_names, found, strict=True) if array is not None}
 
 
+def run_noisy(model: Model, inputs: Mapping[str, Array], unit: float) -> dict[str, Array]:
+    """What a kernel that rounds by `unit` may make of a float64 model, in the tails of its ops too."""
+    entry, rng = model.main, np.random.default_rng(0)
+    held = {name: model.array(name) for name in model.parameters}
+    given = [inputs[name] for name in entry.input_names]
+    found = evaluate_noisy(open_tails(entry.graph) or entry.graph, given, held, unit, rng, tails=True)
+    return dict(zip(entry.output_names, found, strict=True))
+
+
 def allowances(
     search: Search,
     model: Model,
@@ -74,12 +83,8 @@ def allowances(
     own: Mapping[str, Array],
 ) -> dict[str, float]:
     """The error allowed to one node, per output: rounding, what rounded operands do to it, and NumPy's own."""
-    rng = np.random.default_rng(0)
-    moved = model.replace(
-        parameters=[entry.replace(data=perturb(entry.array, search.unit, rng)) for entry in model.parameters.values()]
-    )
     try:
-        near = run_reference(moved, {name: perturb(array, search.unit, rng) for name, array in inputs.items()})
+        near = run_noisy(model, inputs, search.unit)
     except KxchangeError:
         near = dict(truth)
     base = FLOAT64_LIMIT if search.wide else RATIO_WRONG * search.unit

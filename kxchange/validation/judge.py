@@ -24,6 +24,9 @@ from kxchange.validation.verdict import (
     worst,
 )
 
+TAIL = "so small where it differs that kernels of sigmoid, erf, exp or log round it off: it is as right as they come"
+ILL_CONDITIONED = 1e4
+"""Relative error, in units of roundoff, from which on what is SAME by the source's own error is said to mean little."""
 SMALL = 64
 """Elements below which one case is too few numbers for a ratio: cases are pooled."""
 
@@ -42,6 +45,7 @@ class Finding:
         case: Label of the worst case.
         worst: Index of the worst element there, with value and truth.
         decades: How many elements are off by how much (accuracy only): see `measure.error_decades`.
+        left_out: Cases in which nothing can be said, because a matrix is singular to working precision.
     """
 
     output: str
@@ -53,11 +57,23 @@ class Finding:
     case: str = ""
     worst: dict[str, Any] = field(default_factory=dict[str, Any])
     decades: list[int] = field(default_factory=list[int])
+    left_out: int = 0
 
     def count(self, decades: list[int]) -> None:
         """Add the errors of one case."""
         before = self.decades or [0] * len(decades)
         self.decades = [old + new for old, new in zip(before, decades, strict=True)]
+
+    def leave_out(self, reason: str) -> bool:
+        """Count a case in which nothing can be said, if there is a reason."""
+        self.left_out += bool(reason)
+        self.note = self.note or (f"ill-conditioned: {reason}" if reason else "")
+        return bool(reason)
+
+    def settle(self, cases: int) -> None:
+        """What was left out in every case is not verified."""
+        if cases and self.left_out == cases and self.verdict is Verdict.SAME:
+            self.verdict = Verdict.UNVERIFIED
 
     def fail(self, verdict: Verdict, note: str, case: str) -> None:
         """Lower the verdict; the first reason of the worst kind stays."""
@@ -82,6 +98,8 @@ def judge_function(
         for finding in findings:
             array = found.get(finding.output)
             judge_float64(finding, truth, number, array, right[finding.output], label, native_constants)
+    for finding in findings:
+        finding.settle(len(outputs))
     return findings
 
 
@@ -92,8 +110,11 @@ def judge_float64(
     if found is None:
         return finding.fail(Verdict.WRONG, "the output is missing", label)
     gap = distance(found, right)
-    if gap.structure or gap.masks:
-        return finding.fail(Verdict.WRONG, gap.structure or gap.masks, label)
+    if gap.structure:
+        return finding.fail(Verdict.WRONG, gap.structure, label)
+    if gap.masks:
+        excused = finding.leave_out(truth.singular(number, float64=True))
+        return None if excused else finding.fail(Verdict.WRONG, gap.masks, label)
     if is_exact(right):
         return judge_exact(finding, truth, number, found, right, label, truth.scores)
     if gap.relative >= finding.relative:
@@ -105,10 +126,13 @@ def judge_float64(
         finding.note = finding.note or "as far as its constants, which are rounded to the model's dtype, can tell"
         return None
     floor = truth.floor(number, float64=True)[finding.output][0]
-    if gap.rmse > FLOAT64_NOISE * floor:
+    if gap.rmse <= FLOAT64_NOISE * floor:
+        finding.note = finding.note or "ill-conditioned: an ULP of the weights and inputs moves it as much"
+    elif gap.rmse <= FLOAT64_NOISE * truth.floor(number, float64=True, tails=True)[finding.output][0]:
+        finding.note = finding.note or TAIL
+    elif not finding.leave_out(truth.singular(number, float64=True)):
         limit = max(FLOAT64_LIMIT, FLOAT64_NOISE * floor / (gap.scale or 1.0))
-        return finding.fail(Verdict.WRONG, f"relative RMSE {gap.relative:.1e} in float64 (limit {limit:.0e})", label)
-    finding.note = finding.note or "ill-conditioned: an ULP of the weights and inputs moves it as much"
+        finding.fail(Verdict.WRONG, f"relative RMSE {gap.relative:.1e} in float64 (limit {limit:.0e})", label)
     return None
 
 
@@ -127,53 +151,69 @@ def judge_output(
     pooled: list[tuple[float, float]] = []
     count = 0
     for number, (found, right) in enumerate(zip(outputs, (case[name] for case in truth.outputs), strict=True)):
-        label = truth.cases[number].label
-        if name not in found:
-            finding.fail(Verdict.WRONG, "the output is missing", label)
+        ratios = judge_case(finding, truth, number, found.get(name), right, source[number].get(name))
+        if ratios is None:
             continue
-        gap = distance(found[name], right)
-        if gap.structure:
-            finding.fail(Verdict.WRONG, gap.structure, label)
-            continue
-        if is_exact(right):
-            judge_exact(finding, truth, number, found[name], right, label, truth.native_scores)
-            continue
-        if gap.masks and not judge_masks(finding, found[name], source[number][name], gap, label):
-            continue
-        ratios = error_ratios(truth, number, name, gap, distance(source[number][name], right))
-        finding.relative = max(finding.relative, gap.relative)
-        finding.count(error_decades(found[name], right))
         if right.size < SMALL:
             pooled.append(ratios)
             count += right.size
         else:
-            note_ratios(finding, ratios, label, gap)
+            note_ratios(finding, ratios, truth.cases[number].label, distance(found[name], right))
     if pooled:
         rms = math.sqrt(sum(ratio * ratio for ratio, _ in pooled) / len(pooled))
         note_ratios(finding, (rms, max(m for _, m in pooled)), f"{len(pooled)} cases pooled", None, few=count < SMALL)
+    finding.settle(len(outputs))
     return finding
 
 
-def judge_masks(finding: Finding, found: Array, source: Array, gap: Distance, label: str) -> bool:
+def judge_case(
+    finding: Finding, truth: Truth, number: int, found: Array | None, right: Array, source: Array | None
+) -> tuple[float, float] | None:
+    """One output of one case in the model's own dtype: its ratios, or None where it is judged already."""
+    label = truth.cases[number].label
+    if found is None or source is None:
+        return finding.fail(Verdict.WRONG, "the output is missing", label)
+    gap = distance(found, right)
+    if gap.structure:
+        return finding.fail(Verdict.WRONG, gap.structure, label)
+    if is_exact(right):
+        return judge_exact(finding, truth, number, found, right, label, truth.native_scores)
+    if gap.masks and not judge_masks(finding, found, source, gap):
+        return None if finding.leave_out(truth.singular(number)) else finding.fail(Verdict.WRONG, gap.masks, label)
+    ratio, maximum, tail = error_ratios(truth, number, finding.output, gap, distance(source, right))
+    if (ratio > RATIO_LIMIT or maximum > MAXIMUM_LIMIT) and finding.leave_out(truth.singular(number)):
+        return None
+    finding.note = finding.note or (TAIL if tail else "")
+    if gap.relative > ILL_CONDITIONED * truth.unit and gap.rmse > truth.smallest:
+        finding.note = finding.note or f"ill-conditioned: rounding alone moves it by {gap.relative:.0e} of its size"
+    finding.relative = max(finding.relative, gap.relative)
+    finding.count(error_decades(found, right))
+    return ratio, maximum
+
+
+def judge_masks(finding: Finding, found: Array, source: Array, gap: Distance) -> bool:
     """NaN and infinities that the truth lacks: the source's own instability, or the backend's fault."""
     if compare_masks(as_float(found), as_float(source)):
-        finding.fail(Verdict.WRONG, gap.masks, label)
         return False
     finding.note = finding.note or f"source-unstable: {gap.masks}, in the source too"
     return True
 
 
-def error_ratios(truth: Truth, number: int, name: str, gap: Distance, own: Distance) -> tuple[float, float]:
-    """A backend's RMSE and maximum error in units of what the source or the floor has.
+def error_ratios(truth: Truth, number: int, name: str, gap: Distance, own: Distance) -> tuple[float, float, bool]:
+    """A backend's RMSE and maximum error in units of what the source or the floor has, and whether tails explain it.
 
     The intrinsic floor costs evaluations and is drawn only where the cheaper bounds do not already clear the case.
     """
     allowed = max(own.rmse, truth.unit * gap.scale, truth.smallest)
     allowed_maximum = max(own.maximum, truth.unit * gap.peak, truth.smallest)
-    if gap.rmse > RATIO_LIMIT * allowed or gap.maximum > MAXIMUM_LIMIT * allowed_maximum:
-        rmse, maximum = truth.floor(number)[name]
+    explained = False
+    for tails in (False, True):
+        if gap.rmse <= RATIO_LIMIT * allowed and gap.maximum <= MAXIMUM_LIMIT * allowed_maximum:
+            break
+        rmse, maximum = truth.floor(number, tails=tails)[name]
         allowed, allowed_maximum = max(allowed, rmse), max(allowed_maximum, maximum)
-    return divide(gap.rmse, allowed), divide(gap.maximum, allowed_maximum)
+        explained = tails
+    return divide(gap.rmse, allowed), divide(gap.maximum, allowed_maximum), explained
 
 
 def divide(error: float, allowed: float) -> float:

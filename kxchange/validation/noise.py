@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 
+from kxchange.errors import KxchangeError
 from kxchange.graph import LEAVES, Graph, Node, interpret
 from kxchange.model import Array
-from kxchange.reference import bind_inputs, evaluate_node
+from kxchange.passes.legalize import legalize
+from kxchange.reference import BoundGraph, bind_inputs, evaluate_node
 
 EXACT = frozenset(
     {
@@ -23,8 +25,56 @@ EXACT = frozenset(
 """Ops that round nothing: they move numbers or pick some."""
 
 
+TAILS: dict[str, Callable[[Array], Array]] = {
+    "sigmoid": lambda x: np.full_like(x, 0.5),
+    "erfc": np.ones_like,
+    "expm1": np.exp,
+    "log1p": np.ones_like,
+}
+"""Ops whose small results kernels compute as a difference -> the magnitude at which that rounds.
+
+Sigmoid as ``(1 + tanh(x / 2)) / 2``, erfc as ``1 - erf(x)``, expm1 as ``exp(x) - 1``, log1p as ``log(1 + x)``. NumPy's
+reference is more accurate there than most backends (torch's gelu is 0 from -5.5 on in float32, ONNX Runtime's sigmoid
+from -18 on): no conversion can change that, so a result as far off as such rounding is no fault.
+"""
+COMPOSED = frozenset({"gelu", "silu", "glu", "elu", "celu", "selu", "tanh_shrink", "softplus", "lstm", "gru"})
+"""Composite ops that have one of these inside, or that cancel by themselves."""
+
+
+def open_tails(graph: Graph) -> Graph | None:
+    """The graph with composite ops opened, so that the tails inside are seen; None where it has no tail."""
+    try:
+        opened = legalize(graph, lambda node: node.op not in COMPOSED, "noise")
+    except KxchangeError:
+        return graph
+    return opened if opened is not graph or has_tail(graph) else None
+
+
+def has_tail(graph: Graph) -> bool:
+    """Whether some op, in sub-graphs too, has a tail."""
+    return any(
+        node.op in TAILS or any(isinstance(value, Graph) and has_tail(value) for value in flat(node.attrs.values()))
+        for node in graph.nodes()
+    )
+
+
+def flat(values: Iterable[Any]) -> Iterator[Any]:
+    """Attribute values, those of tuples one by one."""
+    for value in values:
+        if isinstance(value, tuple):
+            yield from flat(cast("tuple[Any, ...]", value))
+        else:
+            yield value
+
+
 def evaluate_noisy(
-    graph: Graph, inputs: Sequence[Array], parameters: Mapping[str, Array], unit: float, rng: np.random.Generator
+    graph: Graph,
+    inputs: Sequence[Array],
+    parameters: Mapping[str, Array],
+    unit: float,
+    rng: np.random.Generator,
+    *,
+    tails: bool = False,
 ) -> tuple[Array, ...]:
     """Run a float64 graph with every operand from outside, and every result that would be rounded, moved by `unit`.
 
@@ -36,23 +86,50 @@ def evaluate_noisy(
         parameters: Arrays by name.
         unit: Relative step, in a random direction for each element.
         rng: Of the directions.
+        tails: Let `TAILS` round as kernels do, too; of a graph from `open_tails`.
     """
     arrays = [perturb(array, unit, rng) for array in inputs]
-    known = bind_inputs(graph, arrays, {})
     moved: dict[str, Array] = {}
 
+    def weight(node: Node) -> Array:
+        name = str(node.attrs["name"])
+        if name not in moved:
+            moved[name] = perturb(parameters[name], unit, rng)
+        return moved[name]
+
+    return interpret(graph, arrays, noisy(bind_inputs(graph, arrays, {}), unit, rng, tails, weight), release=True)
+
+
+def noisy(
+    known: dict[str, int],
+    unit: float,
+    rng: np.random.Generator,
+    tails: bool,
+    weight: Callable[[Node], Array] | None = None,
+) -> Callable[[Node, list[Any]], Sequence[Array]]:
+    """How one node is evaluated, so are those of its sub-graphs where tails matter."""
+
+    class NoisyGraph(BoundGraph):
+        """A body of a loop: each of its steps rounds."""
+
+        def __call__(self, *arrays: Array) -> tuple[Array, ...]:
+            inside = bind_inputs(self.graph, arrays, self.dims)
+            return interpret(self.graph, arrays, noisy(inside, unit, rng, tails), release=True)
+
     def apply(node: Node, operands: list[Any]) -> Sequence[Array]:
-        if node.op == "parameter":
-            name = str(node.attrs["name"])
-            if name not in moved:
-                moved[name] = perturb(parameters[name], unit, rng)
-            return (moved[name],)
-        outputs = evaluate_node(node, operands, known)
+        if weight is not None and node.op == "parameter":
+            return (weight(node),)
+        outputs = evaluate_node(node, operands, known, bound=NoisyGraph if tails else BoundGraph)
         if node.op in LEAVES or node.op in EXACT:
             return outputs
-        return [perturb(array, unit, rng, computed=True) for array in outputs]
+        outputs = tuple(perturb(array, unit, rng, computed=True) for array in outputs)
+        if tails and node.op in TAILS and outputs[0].dtype == np.float64:
+            with np.errstate(all="ignore"):
+                step = unit * TAILS[node.op](operands[0]) * rng.choice([-1.0, 1.0], size=outputs[0].shape)
+            return (outputs[0] + np.where(np.isfinite(step), step, 0.0),)
+        return outputs
 
-    return interpret(graph, arrays, apply, release=True)
+    return apply
 
 
 def perturb(array: Array, unit: float, rng: np.random.Generator, *, computed: bool = False) -> Array:

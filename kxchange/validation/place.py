@@ -77,7 +77,7 @@ class Place:
         weights: Parameters that the node reads and that differ.
         profile: ``float64`` or ``native``.
         case: Label of the inputs.
-        error: Relative RMSE of the value, run end to end.
+        error: Relative RMSE of the value, run end to end; None where nothing of its shape stands on the other side.
         local_error: The same with the right operands fed to just this node; None where that could not be run.
         culprit: Whether the node by itself is wrong. If not, its operands already differ a little, and it magnifies.
         confirmed: Whether the model also fails with none of its inner values made outputs.
@@ -99,7 +99,7 @@ class Place:
     weights: list[str] = field(default_factory=list[str])
     profile: str = ""
     case: str = ""
-    error: float = 0.0
+    error: float | None = 0.0
     local_error: float | None = None
     culprit: bool = False
     confirmed: bool = True
@@ -129,7 +129,7 @@ class Place:
         lines += [f"  other bytes in {name!r}" for name in self.weights]
         lines += [f"  right {self.right}"] * bool(self.right) + [f"  found {self.found}"] * bool(self.found)
         local = "" if self.local_error is None else f", {self.local_error:.1e} with the right operands"
-        lines.append(f"  relative error {self.error:.1e}{local}")
+        lines += [] if self.error is None else [f"  relative error {self.error:.1e}{local}"]
         lines += [f"  {trap}: kx explain {trap.partition(' ')[0]}" for trap in self.traps]
         return "\n".join([*lines, *([f"  {self.note}"] if self.note else [])])
 

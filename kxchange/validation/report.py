@@ -194,7 +194,9 @@ class Report:
 
 def row_cells(row: Row) -> tuple[str, ...]:
     """A row as the words and numbers of the table."""
-    function = f"{row.float64_error:.1e}" if row.function is not Verdict.UNVERIFIED else "-"
+    # What is WRONG by a shape or a mask has no number to show.
+    shown = row.function is not Verdict.UNVERIFIED and (row.function is Verdict.SAME or row.float64_error > 0)
+    function = f"{row.float64_error:.1e}" if shown else "-"
     accuracy = f"{row.ratio:.2f}" if row.accuracy is not Verdict.UNVERIFIED else "-"
     return row.backend, row.verdict.value, row.weights.value, row.function.value, row.accuracy.value, function, accuracy
 

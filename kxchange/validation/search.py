@@ -95,9 +95,10 @@ def describe(search: Search, candidate: Candidate) -> Place:
     """A place before its node was run by itself."""
     node, other = candidate.value.node, candidate.other.node
     place = describe_node(search, node, other)
-    place.error = candidate.gap.relative
+    incomparable = candidate.gap.structure or candidate.gap.masks
+    place.error = None if incomparable else candidate.gap.relative
     place.right, place.found = candidate.right, candidate.found
-    place.note = candidate.gap.structure or candidate.gap.masks
+    place.note = incomparable
     return place
 
 

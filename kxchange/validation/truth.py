@@ -16,7 +16,8 @@ from kxchange.reference import evaluate
 from kxchange.types import DType
 from kxchange.validation.cases import Case
 from kxchange.validation.measure import distance, is_exact
-from kxchange.validation.noise import evaluate_noisy
+from kxchange.validation.noise import evaluate_noisy, open_tails
+from kxchange.validation.singular import find_singular
 from kxchange.validation.verdict import SMALLEST, UNIT_ROUNDOFF
 
 DRAWS = 2
@@ -60,7 +61,7 @@ class Truth:
     def only(self, kept: Sequence[int]) -> Truth:
         """The same yardstick over some of the cases."""
         chosen = copy(self)
-        for name in ("_floors", "_drawn"):
+        for name in ("_floors", "_drawn", "_singular"):
             vars(chosen).pop(name, None)
         for name in ("cases", "outputs", "scores", "reference", "native_scores"):
             setattr(chosen, name, [getattr(self, name)[number] for number in kept])
@@ -92,7 +93,7 @@ class Truth:
         types += [parameter.type for parameter in self.native.parameters.values()]
         return {type.dtype for type in types if type.dtype in UNIT_ROUNDOFF}
 
-    def floor(self, number: int, *, float64: bool = False) -> dict[str, tuple[float, float]]:
+    def floor(self, number: int, *, float64: bool = False, tails: bool = False) -> dict[str, tuple[float, float]]:
         """Intrinsic error of case `number` per output: (RMSE, max).
 
         What comes of moving all by half an ULP: weights, inputs, and what ops between round.
@@ -100,20 +101,43 @@ class Truth:
         Args:
             number: Of the case.
             float64: Move them by an ULP of float64 instead of half an ULP of the model's own type.
+            tails: With the rounding of kernels inside of ops whose small results are differences (`noise.TAILS`).
         """
-        key = (number, 2 * UNIT_ROUNDOFF[DType.FLOAT64] if float64 else self.unit)
+        if tails and self.opened is None:
+            return self.floor(number, float64=float64)
+        key = (number, 2 * UNIT_ROUNDOFF[DType.FLOAT64] if float64 else self.unit, tails)
         if key not in self._floors:
             self._floors[key] = self._perturbed(*key)
         return self._floors[key]
 
+    def singular(self, number: int, *, float64: bool = False) -> str:
+        """Which node of case `number` solves with a singular matrix, in words; empty if none does."""
+        key = (number, UNIT_ROUNDOFF[DType.FLOAT64] if float64 else self.unit)
+        if key not in self._singular:
+            entry = self.wide.function(self.function_name)
+            inputs = self.wide_inputs(self.cases[number])
+            held = {name: self.wide.array(name) for name in self.wide.parameters}
+            given = [inputs[name] for name in entry.input_names]
+            self._singular[key] = find_singular(entry.graph, given, held, key[1])
+        return self._singular[key]
+
     @cached_property
-    def _floors(self) -> dict[tuple[int, float], dict[str, tuple[float, float]]]:
+    def _singular(self) -> dict[tuple[int, float], str]:
         return {}
 
-    def _perturbed(self, number: int, unit: float) -> dict[str, tuple[float, float]]:
+    @cached_property
+    def opened(self) -> Graph | None:
+        """The float64 graph with the composite ops that have tails opened; None where there are none."""
+        return open_tails(self.wide.function(self.function_name).graph)
+
+    @cached_property
+    def _floors(self) -> dict[tuple[int, float, bool], dict[str, tuple[float, float]]]:
+        return {}
+
+    def _perturbed(self, number: int, unit: float, tails: bool) -> dict[str, tuple[float, float]]:
         truth = self.outputs[number]
         found = dict.fromkeys(truth, (0.0, 0.0))
-        for outputs in self._noisy(number, unit, DRAWS):
+        for outputs in self._noisy(number, unit, DRAWS, tails=tails):
             for name, array in outputs.items():
                 gap = distance(array, truth[name]) if array.dtype.kind == "f" else None
                 if gap is not None and not gap.structure:
@@ -132,13 +156,15 @@ class Truth:
     def _drawn(self) -> dict[tuple[int, float], list[dict[str, Array]]]:
         return {}
 
-    def _noisy(self, number: int, unit: float, draws: int) -> Iterator[dict[str, Array]]:
+    def _noisy(self, number: int, unit: float, draws: int, *, tails: bool = False) -> Iterator[dict[str, Array]]:
         entry = self.wide.function(self.function_name)
+        graph = self.opened if tails and self.opened is not None else entry.graph
         inputs = self.wide_inputs(self.cases[number])
         held = {name: self.wide.array(name) for name in self.wide.parameters}
         for draw in range(draws):
             rng = np.random.default_rng([draw, number])
-            arrays = evaluate_noisy(entry.graph, [inputs[n] for n in entry.input_names], held, unit, rng)
+            given = [inputs[name] for name in entry.input_names]
+            arrays = evaluate_noisy(graph, given, held, unit, rng, tails=tails)
             yield dict(zip(entry.output_names, arrays, strict=True))
 
     def _run(

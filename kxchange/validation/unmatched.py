@@ -9,6 +9,7 @@ import numpy as np
 from kxchange.graph import LEAVES, Node, Value
 from kxchange.model import Array, Model
 from kxchange.validation.align import TOLERANCES, fingerprints, first_unmatched
+from kxchange.validation.measure import distance
 from kxchange.validation.place import Place, Statistics
 from kxchange.validation.probe import read_values
 from kxchange.validation.search import Search, describe_node
@@ -43,13 +44,15 @@ def describe_unmatched(
     """The value, and the one that stands for it on the other side."""
     place = describe_node(search, value.node, partner.node if partner else None)
     array = read_values(right, search.function, [value], inputs)[0]
-    place.right = Statistics.of(array) if array is not None else None
+    place.right, place.error = Statistics.of(array) if array is not None else None, None
     place.note = "the graphs differ in structure: values were matched by their numbers"
     if partner is not None:
         found = read_values(search.other, search.function, [partner], search.inputs)[0]
         place.found = Statistics.of(found) if found is not None else None
         place.note += f"; there it is {partner.node.op} {partner.node.name!r}".rstrip()
         place.other_name = partner.node.name
+        gap = distance(found, array) if array is not None and found is not None else None
+        place.error = None if gap is None or gap.structure else gap.relative
     return place
 
 
@@ -74,7 +77,7 @@ def rearranged(
         pairs = [
             (mine, theirs)
             for mine, theirs in zip(value.node.inputs, partner.node.inputs, strict=False)
-            if mine and theirs and mine.node.op == theirs.node.op and mine.node.op not in LEAVES
+            if mine and theirs and mine.node.op not in LEAVES and theirs.node.op not in LEAVES
         ]
         arrays = [
             read_values(model, search.function, [pair[side] for pair in pairs], inputs)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from kxchange import ops
-from kxchange.graph import Graph, placeholder
-from kxchange.model import Function, Model
+from kxchange.graph import Graph, parameter, placeholder
+from kxchange.model import Function, Model, Parameter
 from kxchange.types import DType, TensorType
 from kxchange.validation.cases import make_cases
 from kxchange.validation.judge import judge_accuracy, judge_function
@@ -35,7 +37,7 @@ def test_a_backend_that_flushes_denormals_is_the_same(dtype):
 
 
 def test_a_small_normal_number_that_is_lost_is_wrong():
-    truth = truth_of(model_of(ops.sigmoid), np.full(128, -80.0, np.float32))
+    truth = truth_of(model_of(ops.exp), np.full(128, -80.0, np.float32))
     assert judge_accuracy(truth, [{"y": np.zeros(128, np.float32)}], truth.reference)[0].verdict is Verdict.WRONG
 
 
@@ -112,3 +114,47 @@ def test_which_numbers_are_short():
 
     assert list(is_short(np.array([0.0, 3.0, 0.5, -96.0, 0.1, 2.0**-30, 1 + 2.0**-30]), 12)) == [1, 1, 1, 1, 0, 1, 0]
     assert list(is_short(np.array([1 + 2.0**-12, 1 + 2.0**-11, np.inf]), 12)) == [0, 1, 1]
+
+
+def textbook_gelu(x, dtype, approximate):
+    """As most kernels compute it: what is subtracted from 1 rounds at 1."""
+    x, one = x.astype(dtype), dtype(1)
+    if approximate == "none":
+        gate = one + np.vectorize(math.erf)(x * math.sqrt(0.5)).astype(dtype)
+    else:
+        gate = one + np.tanh(dtype(math.sqrt(2 / math.pi)) * (x + dtype(0.044715) * x**3))
+    return x * dtype(0.5) * gate
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+@pytest.mark.parametrize("size", [2, 128])
+@pytest.mark.parametrize("at", [-3.0, -5.0, -8.0, -12.0, -30.0])
+def test_the_far_tail_of_a_kernel_is_no_fault_and_another_formula_is(approximate, size, at):
+    x = (at * np.linspace(1.0, 1.05, size)).astype(np.float32)
+    truth = truth_of(model_of(lambda x: ops.gelu(x, approximate=approximate), (size,)), x)
+    narrow, wide = ([{"y": textbook_gelu(x, dtype, approximate)}] for dtype in (np.float32, np.float64))
+    assert judge_accuracy(truth, narrow, truth.reference)[0].verdict is Verdict.SAME
+    assert judge_function(truth, wide)[0].verdict is Verdict.SAME
+    if at == -5.0:
+        assert "round it off" in judge_accuracy(truth, narrow, truth.reference)[0].note
+        other = textbook_gelu(x, np.float64, "tanh" if approximate == "none" else "none")
+        assert judge_function(truth, [{"y": other}])[0].verdict is Verdict.WRONG
+        assert judge_accuracy(truth, [{"y": other * 1.5 + 1e-5}], truth.reference)[0].verdict is Verdict.WRONG
+
+
+def test_the_tails_inside_of_a_loop_count():
+    """Gates of an LSTM that are almost shut: 1e-9 and what a kernel makes of it."""
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=shape).astype(np.float32) for shape in ((8, 3), (8, 2))]
+    bias = np.repeat(np.array([0.5, 0.5, 0.5, -20.0], np.float32), 2)
+    entries = [Parameter(name, array) for name, array in zip("abc", (*weights, bias), strict=True)]
+    x = placeholder("x", TensorType(DType.FLOAT32, (2, 5, 3)))
+    y = ops.lstm(x, *(parameter(entry.name, entry.type) for entry in entries), gate_order="ifgo")[0]
+    model = Model({"main": Function(Graph((x,), (y,)), ("y",))}, entries)
+    truth = truth_of(model, rng.normal(size=(2, 5, 3)).astype(np.float32))
+    exact = truth.outputs[0]["y"]
+    assert 0 < np.abs(exact).max() < 1e-6
+    near, far = exact + 2e-17, exact + 1e-11
+    found = judge_function(truth, [{"y": near}])[0]
+    assert found.verdict is Verdict.SAME and "round it off" in found.note
+    assert judge_function(truth, [{"y": far}])[0].verdict is Verdict.WRONG

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from validation import defects, held_out
+from validation import defects, held_out, held_out_second
 
 DOCS = Path(__file__).parents[2] / "docs" / "coverage"
 PAGE = DOCS / "defects.md"
@@ -47,7 +47,7 @@ def test_every_held_out_fault_is_found_and_its_node_named(later):
     rows = [
         line.split(" | ") for line in later.splitlines() if line.startswith("| ") and not line.startswith("| defect")
     ]
-    assert len(rows) == len(held_out.HELD_OUT) >= 36
+    assert len(rows) == len(held_out.HELD_OUT) + len(held_out_second.SECOND) >= 65
     assert [row[0] for row in rows if row[-2] != "WRONG"] == []
     assert [row[0] for row in rows if row[-1] not in ("named |", "named there |")] == []
 
@@ -61,6 +61,7 @@ def test_the_page_of_held_out_faults_is_current(later):
 def test_a_network_without_a_held_out_fault_is_the_same():
     from kxchange.validation.against import validate_against
 
-    for name in list(held_out.HELD_OUT)[::5]:
-        right, again = (defects.network(name, faulty=False, catalogue=held_out.HELD_OUT) for _ in range(2))
-        assert validate_against(right, again, cases=2).ok, name
+    for catalogue in (held_out.HELD_OUT, held_out_second.SECOND):
+        for name in list(catalogue)[::5]:
+            right, again = (defects.network(name, faulty=False, catalogue=catalogue) for _ in range(2))
+            assert validate_against(right, again, cases=2).ok, name
