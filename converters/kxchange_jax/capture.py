@@ -41,7 +41,7 @@ def capture(
       example, so that no axis is symbolic by default; with ``vmap=True`` it is mapped over a batch.
 
     Arrays among the arguments are inputs, under the names of the function's arguments; everything else (bools, numbers,
-    strings, None) is configuration.
+    strings, None) is configuration. A random key (``jax.random.key``) becomes an input of its words, uint32.
 
     Args:
         source: What to capture.
@@ -60,7 +60,8 @@ def capture(
     """
     subject = subject_of(source, args, kwargs)
     examples = bind_examples(subject.signature, subject.args, kwargs)
-    plan = plan_dims(examples.arrays, dynamic, constraints, batched=subject.batched or vmap)
+    plan = plan_dims(examples.shaped, dynamic, constraints, batched=subject.batched or vmap)
+    plan.shapes.update({name: (*plan.shapes[name], *words) for name, words in examples.words.items()})
     plan.constraints += subject.constraints
     sizes, names = plan.jax_sizes()
     call = Call(subject, examples, plan, vmap)

@@ -112,6 +112,8 @@ def _function(source: Callable[..., Any], args: Sequence[Any]) -> Subject:
         raise CaptureError(
             f"params has something that is no array at {strange[0]!r}. Close over configuration instead of passing it."
         )
+    if keys := [name for name, leaf in leaves if is_key(leaf.dtype)]:
+        raise CaptureError(f"params has a random key at {keys[0]!r}. Pass it as an input: an argument of its own.")
     return Subject(
         lambda tree, *inputs, **named: (source(tree, *inputs, **named), {}),
         _Tail(source),
