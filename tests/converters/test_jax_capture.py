@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -407,3 +408,34 @@ def test_names_of_nnx_and_equinox() -> None:
     assert list(model.parameters)[:2] == ["conv.weight", "conv.bias"]
     assert {"heads.0.weight", "heads.1.bias"} <= set(model.parameters)
     assert model.output_names == ("output_0", "output_1")
+
+
+class TwoStates(nn.Module):
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        a, b = (self.variable("cache", name, jnp.zeros, (3,)) for name in "ab")
+        y = x @ self.param("w", nn.initializers.ones, (3, 3)) + a.value - b.value
+        a.value, b.value = y[0], y[0] * 2
+        return y
+
+
+def test_states_that_begin_as_one_array_are_written_apart() -> None:
+    module, start, x = TwoStates(), jnp.zeros(3), floats(2, 3)
+    variables = {"params": {"w": jnp.asarray(floats(3, 3))}, "cache": {"a": start, "b": start}}
+    model = kx.capture(module, variables, x, mutable=["cache"], dynamic=False)
+    y, written = module.apply(variables, x, mutable=["cache"])
+    found = model(x=x)
+    np.testing.assert_allclose(found["output_0"], y, rtol=1e-5)
+    for name in "ab":
+        np.testing.assert_allclose(found[f"cache.{name}.next"], written["cache"][name], rtol=1e-5)
+
+
+def test_a_normalized_convolution_with_bias_comes_back_whole() -> None:
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x: Any) -> Any:
+            return nn.relu(nn.BatchNorm(use_running_average=True)(nn.Conv(4, (3, 3))(x)))
+
+    model, _ = linen(Net(), floats(2, 5, 5, 3))
+    found = Counter(node.op for node in model.main.graph.nodes())
+    assert (found["conv"], found["batch_norm"], found["relu"]) == (1, 1, 1)
