@@ -27,7 +27,7 @@ def capture(
     *args: Any,
     dynamic: Any = None,
     constraints: Sequence[str] = (),
-    vmap: bool = False,
+    vmap: bool | str = False,
     **kwargs: Any,
 ) -> Model:
     """Lift a function, a Flax Linen or NNX module, an Equinox module, or a `JaxModel`.
@@ -38,10 +38,11 @@ def capture(
       them. What a mutable collection becomes are outputs named ``<parameter>.next``.
     * An NNX module: ``capture(module, *inputs)``, in eval mode unless ``training=True``.
     * An Equinox module: ``capture(module, *inputs)``, in inference mode unless ``training=True``. It is written for one
-      example, so that no axis is symbolic by default; with ``vmap=True`` it is mapped over a batch.
+      example, so that no axis is symbolic by default; with ``vmap=True`` it is mapped over a batch. An `eqx.nn.State`
+      among its arguments is not an input: its arrays are buffers, and what a call changes in them is written.
 
     Arrays among the arguments are inputs, under the names of the function's arguments; everything else (bools, numbers,
-    strings, None) is configuration.
+    strings, None) is configuration. A random key (``jax.random.key``) becomes an input of its words, uint32.
 
     Args:
         source: What to capture.
@@ -51,7 +52,7 @@ def capture(
             for a size that stays. Inputs that are not named have a symbolic axis 0 (``batch``); ``dynamic=False``
             makes every size static.
         constraints: What holds of the sizes: ``"seq <= 64"``, ``"h % 8 == 0"``. The model keeps and checks them.
-        vmap: Map the source over axis 0 of every input.
+        vmap: Map the source over axis 0 of every input; a name is the name of that axis inside (``vmap="batch"``).
         kwargs: Example inputs by name, and the options above.
 
     Raises:
@@ -60,7 +61,8 @@ def capture(
     """
     subject = subject_of(source, args, kwargs)
     examples = bind_examples(subject.signature, subject.args, kwargs)
-    plan = plan_dims(examples.arrays, dynamic, constraints, batched=subject.batched or vmap)
+    plan = plan_dims(examples.shaped, dynamic, constraints, batched=subject.batched or bool(vmap))
+    plan.shapes.update({name: (*plan.shapes[name], *words) for name, words in examples.words.items()})
     plan.constraints += subject.constraints
     sizes, names = plan.jax_sizes()
     call = Call(subject, examples, plan, vmap)

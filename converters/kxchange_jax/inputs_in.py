@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from kxchange.errors import CaptureError
-from kxchange_jax.private import key_text
+from kxchange_jax.private import is_key, key_of, key_text, key_words, physical
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,25 @@ class Leaf:
     def is_array(self) -> bool:
         """Whether this leaf becomes an input of the model."""
         return is_array(self.value)
+
+    @property
+    def is_key(self) -> bool:
+        """Whether it is an array of random keys: its input is the words of their states, behind their own axes."""
+        return self.is_array and is_key(self.value.dtype)
+
+    @property
+    def array(self) -> Any:
+        """The example of the input."""
+        if not self.is_key:
+            return self.value
+        return physical(self.value) if isinstance(self.value, jax.ShapeDtypeStruct) else jax.random.key_data(self.value)
+
+    def argument(self, arrays: Mapping[str, Any]) -> Any:
+        """What the function is given, of these inputs."""
+        given = arrays.get(self.name)
+        if given is None:
+            return self.value
+        return key_of(given, self.value.dtype) if self.is_key else given
 
 
 def is_array(value: Any) -> bool:
@@ -52,11 +71,21 @@ class Examples:
     @property
     def arrays(self) -> dict[str, Any]:
         """The leaves that are inputs, by name."""
+        return {leaf.name: leaf.array for leaf in self.leaves if leaf.is_array}
+
+    @property
+    def shaped(self) -> dict[str, Any]:
+        """The same with the axes that the user sees: without those of the words of random keys."""
         return {leaf.name: leaf.value for leaf in self.leaves if leaf.is_array}
+
+    @property
+    def words(self) -> dict[str, tuple[int, ...]]:
+        """The further axes of inputs that are random keys."""
+        return {leaf.name: key_words(leaf.value.dtype) for leaf in self.leaves if leaf.is_key}
 
     def call(self, arrays: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """``(args, kwargs)`` with other arrays in the place of the examples."""
-        return jax.tree_util.tree_unflatten(self.tree, [arrays.get(leaf.name, leaf.value) for leaf in self.leaves])
+        return jax.tree_util.tree_unflatten(self.tree, [leaf.argument(arrays) for leaf in self.leaves])
 
 
 def bind_examples(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Examples:

@@ -32,11 +32,16 @@ class ParameterTable:
             self.add(name, array, role)
 
     def add(self, name: str, value: Any, role: Role) -> Parameter:
-        """Add one array; another name of a known one becomes its alias."""
+        """Add one array; another name of a known parameter becomes its alias.
+
+        What is no parameter may be written, each by itself, though all begin as one array of zeros: it is not tied.
+        """
         if name in self.entries:
             raise CaptureError(f"two parameters would be called {name!r}. Rename one of the keys in its path.")
         array = np.asarray(value)
         first = self._first.setdefault(id(value), name)
+        if role is not Role.PARAMETER or first not in self.entries or self.entries[first].role is not role:
+            first = name
         self._kept.append(value)  # an id is one object's for as long as that lives
         trained = role is Role.PARAMETER and (DType.of(array.dtype).is_floating or DType.of(array.dtype).is_complex)
         entry = Parameter(name, array, role=role, trainable=trained, alias_of=None if first == name else first)

@@ -139,6 +139,11 @@ def physical(aval: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(aval.shape, aval.dtype)
 
 
+def key_of(words: Any, dtype: Any) -> Any:
+    """Random keys of a dtype from the words of their states."""
+    return prng.random_wrap(words, impl=dtype._impl)
+
+
 def _per_key(eqn: Any, function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of one key, mapped over the axes of the equation's keys."""
     return prng.iterated_vmap_unary(eqn.invars[0].aval.ndim, function)

@@ -112,6 +112,8 @@ def _function(source: Callable[..., Any], args: Sequence[Any]) -> Subject:
         raise CaptureError(
             f"params has something that is no array at {strange[0]!r}. Close over configuration instead of passing it."
         )
+    if keys := [name for name, leaf in leaves if is_key(leaf.dtype)]:
+        raise CaptureError(f"params has a random key at {keys[0]!r}. Pass it as an input: an argument of its own.")
     return Subject(
         lambda tree, *inputs, **named: (source(tree, *inputs, **named), {}),
         _Tail(source),
@@ -259,18 +261,39 @@ def _equinox(source: Any, args: Sequence[Any], options: dict[str, Any]) -> Subje
     training = options.pop("training", False)
     module = source if training else eqx.nn.inference_mode(source)
     params, static = eqx.partition(module, lambda leaf: eqx.is_array(leaf) and not is_key(leaf.dtype))
+    given = [place for place, arg in enumerate(args) if isinstance(arg, eqx.nn.State)]
+    if len(given) > 1:
+        raise CaptureError("an Equinox module is captured with one eqx.nn.State. Merge them, or capture a function.")
+    place, state = (given[0], args[given[0]]) if given else (-1, {})
 
     def function(tree: Any, *inputs: Any, **named: Any) -> tuple[Any, dict[str, Any]]:
-        return eqx.combine(tree, static)(*inputs, **named), {}
+        arrays, held = tree
+        inputs = (*inputs[:place], held[STATE], *inputs[place + 1 :]) if given else inputs
+        outputs = eqx.combine(arrays, static)(*inputs, **named)
+        return _apart(outputs, eqx.nn.State) if given else (outputs, {})
 
-    leaves = _named_leaves(params)
+    leaves = [(name.partition(".")[2], leaf) for name, leaf in _named_leaves((params, {STATE: state}))]
+    own = {name for name, _ in _named_leaves(params)}
     return Subject(
         function,
         source.__call__,
-        params,
+        (params, {STATE: state}),
         [name for name, _ in leaves],
-        _table(params, leaves, _by_type),
+        _table(None, leaves, lambda name, leaf: _by_type(name, leaf) if name in own else Role.BUFFER),
         _describe(source),
         batched=False,
-        args=tuple(args),
+        args=tuple(None if index == place else arg for index, arg in enumerate(args)),
     )
+
+
+STATE = "state"
+"""What the names of the arrays of an Equinox state begin with."""
+
+
+def _apart(outputs: Any, kind: type) -> tuple[Any, dict[str, Any]]:
+    """What a call gave with None in the place of the state, and the arrays of that by name."""
+    leaves, tree = jax.tree_util.tree_flatten(outputs, is_leaf=lambda leaf: isinstance(leaf, kind))
+    written = {
+        name: leaf for state in leaves if isinstance(state, kind) for name, leaf in _named_leaves({STATE: state})
+    }
+    return tree.unflatten([None if isinstance(leaf, kind) else leaf for leaf in leaves]), written

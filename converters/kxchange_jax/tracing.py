@@ -49,7 +49,7 @@ class Call:
         subject: What is called.
         examples: With which arguments.
         plan: And which of their axes are symbolic.
-        vmap: Whether it is mapped over axis 0 of every input.
+        vmap: Whether it is mapped over axis 0 of every input, or what that axis is called inside.
         wide: Whether it is called in float64.
         numbers: The source's numbers at full precision, once it was traced.
         kept: Which of the leaves that it gives, written parameters last, are outputs of the model.
@@ -58,7 +58,7 @@ class Call:
     subject: Subject
     examples: Examples
     plan: DimPlan
-    vmap: bool = False
+    vmap: bool | str = False
     wide: bool = False
     numbers: Numbers | None = None
     kept: tuple[bool, ...] = ()
@@ -69,7 +69,12 @@ class Call:
         names = list(self.examples.arrays)
         if not self.vmap:
             return self._run(tree, dict(zip(names, arrays, strict=True)))
-        return jax.vmap(lambda given: self._run(tree, dict(zip(names, given, strict=True))))(arrays)
+        name = self.vmap if isinstance(self.vmap, str) else None
+        # What is written is one for the whole batch: JAX says where it is not.
+        mapped = jax.vmap(
+            lambda given: self._run(tree, dict(zip(names, given, strict=True))), out_axes=(0, None), axis_name=name
+        )
+        return mapped(arrays)
 
     def _run(self, tree: Any, arrays: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
         args, kwargs = self.examples.call(arrays)

@@ -3,7 +3,7 @@
 The table is the list that ONNX Runtime 1.32 registers (`private.kernel_types`), less what fails when it is run: LSTM
 and GRU are registered for double and refuse it. A test compares it with the installed version. An op that is missing
 here takes every type that its opset declares. float16 runs wherever float32 does, through casts that ONNX Runtime
-inserts. bfloat16 is written wherever ONNX declares it: ONNX Runtime's CPU kernels do not run most of it.
+inserts. bfloat16 is written wherever ONNX declares it; ONNX Runtime has few kernels for it, see `narrow_run`.
 """
 
 from __future__ import annotations

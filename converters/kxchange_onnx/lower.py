@@ -9,6 +9,7 @@ from kxchange_onnx import (
     expand_arithmetic,
     expand_arrays,
     expand_layers,
+    expand_linalg,
     expand_special,
     expand_types,
     lower_activation,
@@ -39,7 +40,7 @@ for _family in (
     TABLE.include(_family.TABLE)
 
 EXPANSIONS = Table("onnx")
-for _family in (expand_arithmetic, expand_special, expand_arrays, expand_layers, expand_types):
+for _family in (expand_arithmetic, expand_special, expand_arrays, expand_layers, expand_linalg, expand_types):
     EXPANSIONS.include(_family.TABLE)
 
 

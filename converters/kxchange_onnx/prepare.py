@@ -10,6 +10,7 @@ from kxchange.errors import InputError
 from kxchange.inputs import InputBinder
 from kxchange.model import Array, Model
 from kxchange_onnx.graph_out import lower_model
+from kxchange_onnx.narrow_run import run_wide
 from kxchange_onnx.session import open_session
 
 
@@ -23,6 +24,8 @@ def prepare(
 ) -> Runner:
     """A runner of one function in ONNX Runtime on the CPU: arrays by input name in, arrays by output name out.
 
+    Ops of bfloat16 that ONNX Runtime has no kernel for are run in float32, and their results are rounded.
+
     Args:
         model: What to run.
         function: Which entry point; the main one where None.
@@ -35,6 +38,7 @@ def prepare(
     """
     chosen = model.function(function)
     lowered = lower_model(model, opset=opset, function=function)
+    run_wide(lowered)
     session = open_session(lowered, optimize=optimize, threads=threads)
     bind = InputBinder(model, function)
     names = [str(value.name) for value in lowered.graph.inputs]

@@ -97,6 +97,8 @@ def _(x: Tensor, indices: Tensor, updates: Tensor, *, reduction: str) -> Tensor:
     places = _fronts(indices, shape_of(x)[:depth])
     if depth == 0:
         return _rows_written(x, places, updates, reduction)
+    if indices.shape.rank == 1:  # one index tuple: TensorFlow wants an axis of them
+        places, updates = places[None], updates[None]
     return written(x, places, updates, reduction=reduction)
 
 

@@ -57,7 +57,7 @@ class While:
             return while_operator(
                 lambda *values: self.test(*consts[0], *values, *captures[0])[0],
                 lambda *values: fresh(self.body(*consts[1], *values, *captures[1])),
-                tuple(carry),
+                fresh(carry),
             )
         carry = tuple(carry)
         while self.test(*consts[0], *carry, *captures[0])[0]:
@@ -105,18 +105,21 @@ class Scan:
         """The loop as one operator, whatever its length; it needs a carry, and something to run over."""
         count, over = len(carry), len(xs)
         nothing = torch.zeros((), device=device)
+        if not all(state.is_floating_point() for state in carry):  # torch cannot derive a scan that counts
+            consts, carry, xs, captures = ([x.detach() for x in part] for part in (consts, carry, xs, captures))
 
         def step(state: Values, elements: Values) -> tuple[list[Tensor], list[Tensor]]:
             results = fresh(self.body(*consts, *state[:count], *elements[:over], *captures))
             return [*results[:count], state[-1].clone()], list(results[count:])
 
         positions = torch.zeros((length,), device=device)
-        last, stacked = scan_operator(step, [*carry, nothing], [*xs, positions], self.reverse)
+        # One tensor that starts two carries would be traced as one carry (the two states of an LSTM).
+        last, stacked = scan_operator(step, [*fresh(carry), nothing], [*fresh(xs), positions], self.reverse)
         return (*last[:count], *stacked)
 
 
 def fresh(outputs: Values) -> tuple[Tensor, ...]:
-    """Copies: torch's traced control flow refuses a result that is an operand."""
+    """Copies: torch's traced control flow refuses a result that is an operand, and takes equal operands for one."""
     return tuple(output.clone() for output in outputs)
 
 

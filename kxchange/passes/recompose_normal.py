@@ -66,11 +66,17 @@ class Normal:
         if node.op in LEAVES:
             return self._leaf(value)
         args = [self._absent() if operand is None else self.term(operand) for operand in node.inputs]
+        if node.op == "subtract" and self._is_learned(node.inputs[1]):
+            args[0].once = False  # statistics are subtracted from one tensor, though it be a sum
         rule = normal_rule(node.op) if len(node.types) == 1 and not any(arg.head == "none" for arg in args) else None
         if node.op in ARITHMETIC and not value.dtype.is_floating:
             rule = None
         term = opaque(self.terms, value, args) if rule is None else rule(self.terms, node, args)
         return self._name(term, value)
+
+    def _is_learned(self, value: Value | None) -> bool:
+        """Whether a value is made of parameters."""
+        return value is not None and value.node in self.static and value.node not in self.sourceless
 
     def _leaf(self, value: Value) -> Term:
         term = self.terms.make(value.node.op, (), (str(value.node.attrs["name"]),), value.shape, value.dtype)

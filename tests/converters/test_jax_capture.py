@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -407,3 +408,63 @@ def test_names_of_nnx_and_equinox() -> None:
     assert list(model.parameters)[:2] == ["conv.weight", "conv.bias"]
     assert {"heads.0.weight", "heads.1.bias"} <= set(model.parameters)
     assert model.output_names == ("output_0", "output_1")
+
+
+class TwoStates(nn.Module):
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        a, b = (self.variable("cache", name, jnp.zeros, (3,)) for name in "ab")
+        y = x @ self.param("w", nn.initializers.ones, (3, 3)) + a.value - b.value
+        a.value, b.value = y[0], y[0] * 2
+        return y
+
+
+def test_states_that_begin_as_one_array_are_written_apart() -> None:
+    module, start, x = TwoStates(), jnp.zeros(3), floats(2, 3)
+    variables = {"params": {"w": jnp.asarray(floats(3, 3))}, "cache": {"a": start, "b": start}}
+    model = kx.capture(module, variables, x, mutable=["cache"], dynamic=False)
+    y, written = module.apply(variables, x, mutable=["cache"])
+    found = model(x=x)
+    np.testing.assert_allclose(found["output_0"], y, rtol=1e-5)
+    for name in "ab":
+        np.testing.assert_allclose(found[f"cache.{name}.next"], written["cache"][name], rtol=1e-5)
+
+
+def test_a_normalized_convolution_with_bias_comes_back_whole() -> None:
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x: Any) -> Any:
+            return nn.relu(nn.BatchNorm(use_running_average=True)(nn.Conv(4, (3, 3))(x)))
+
+    model, _ = linen(Net(), floats(2, 5, 5, 3))
+    found = Counter(node.op for node in model.main.graph.nodes())
+    assert (found["conv"], found["batch_norm"], found["relu"]) == (1, 1, 1)
+
+
+class EquinoxStateful(eqx.Module):
+    conv: Any
+    norm: Any
+
+    def __init__(self, key: Any) -> None:
+        self.conv = eqx.nn.Conv1d(2, 3, 3, key=key)
+        self.norm = eqx.nn.BatchNorm(3, "batch", mode="batch")
+
+    def __call__(self, x: Any, state: Any) -> tuple[Any, Any]:
+        return self.norm(self.conv(x), state)
+
+
+def test_the_state_of_an_equinox_module_is_its_buffers() -> None:
+    module, start = eqx.nn.make_with_state(EquinoxStateful)(jax.random.key(0))
+    x, axes = floats(4, 2, 6), {"axis_name": "batch", "in_axes": (0, None), "out_axes": (0, None)}
+    wanted, state = jax.vmap(module, **axes)(x, start)
+    trained = kx.capture(module, x, start, vmap="batch", training=True, dynamic=False)
+    found = trained(x=x)
+    np.testing.assert_allclose(found["output_0"], wanted, rtol=1e-4, atol=1e-5)
+    for name, after in zip(sorted(trained.main.updates), jax.tree.leaves(state), strict=True):
+        np.testing.assert_allclose(found[name], after, rtol=1e-4, atol=1e-6)
+    assert trained.parameters["state.1.0"].role is Role.BUFFER
+    model = kx.capture(module, x, state, vmap=True)
+    assert (model.input_names, model.output_names, model.main.updates) == (("x",), ("output_0",), {})
+    assert "batch_norm" in {node.op for node in model.main.graph.nodes()}
+    wanted = jax.vmap(eqx.nn.inference_mode(module), **axes)(x[:3], state)[0]
+    np.testing.assert_allclose(model(x=x[:3])["output_0"], wanted, rtol=1e-4, atol=1e-5)

@@ -384,3 +384,24 @@ def test_private_names_are_where_they_were() -> None:
     assert private._from_terms(dim, {}) == wanted
     assert private.dim_of(dim, {"a": "x"}) == substitute(wanted, {"a": symbol("x")})
     assert parse_dim(str(dim)) == wanted  # what it falls back on
+
+
+def test_a_random_key_is_an_input_of_its_words() -> None:
+    def noisy(params: Any, x: Any, key: Any) -> Any:
+        return x @ params["w"] + jax.random.normal(key, (x.shape[0], 4))
+
+    model = kx.capture(noisy, {"w": W}, X, jax.random.key(3))
+    assert [str(value.type) for value in model.main.graph.inputs] == ["float32[batch, 3]", "uint32[2]"]
+    for seed in (3, 11):
+        wanted = noisy({"w": W}, X, jax.random.key(seed))
+        words = np.asarray(jax.random.key_data(jax.random.key(seed)))
+        np.testing.assert_allclose(run(model, X, words)[0], wanted, rtol=1e-5, atol=1e-6)
+    keys = jax.random.split(jax.random.key(5), 2)
+    mapped = kx.capture(lambda x, key: x + jax.random.normal(key, x.shape), X, keys, vmap=True)
+    wanted = jax.vmap(lambda x, key: x + jax.random.normal(key, x.shape))(X, keys)
+    np.testing.assert_allclose(run(mapped, X, np.asarray(jax.random.key_data(keys)))[0], wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_random_key_among_the_parameters_is_refused() -> None:
+    with pytest.raises(CaptureError, match="random key at 'noise'"):
+        kx.capture(lambda params, x: x, {"w": W, "noise": jax.random.key(0)}, X)

@@ -15,7 +15,7 @@ from kxchange import ops  # noqa: E402
 from kxchange.errors import BuildError, WriteError  # noqa: E402
 from kxchange.graph import Graph, Value, parameter, placeholder  # noqa: E402
 from kxchange.model import Function, Model, Parameter  # noqa: E402
-from kxchange.types import TensorType  # noqa: E402
+from kxchange.types import DType, TensorType  # noqa: E402
 from kxchange_numpy.prepare import prepare  # noqa: E402
 from kxchange_torch.save import save  # noqa: E402
 
@@ -105,6 +105,42 @@ def test_loops_and_branches_stay_loops_and_branches(tmp_path: Path) -> None:
         found = run(*map(torch.from_numpy, map(np.asarray, inputs)))
         for name, array in expected.items():
             np.testing.assert_allclose(found[name].detach().numpy(), array)
+
+
+def counting() -> Model:
+    """Two states that start from one value, a counter, and a parameter, as in an LSTM and a `fori_loop` of JAX."""
+    xs, factor = (
+        placeholder("xs", TensorType.parse("float32[steps]")),
+        parameter("factor", TensorType.parse("float32[]")),
+    )
+    zero = ops.full(shape=(), value=0.0, dtype=DType.FLOAT32)
+    count = ops.full(shape=(), value=0, dtype=DType.INT32)
+    f, h, c, x = map(scalar, "fhcx")
+    i = placeholder("i", TensorType.parse("int32[]"))
+    h_next, c_next = ops.add(ops.multiply(h, f), x), ops.add(ops.multiply(c, 0.5), h)
+    results = ops.scan(
+        *(factor, zero, zero, count, xs),
+        body=Graph((f, h, c, i, x), (h_next, c_next, ops.add(i, 1), c)),
+        num_consts=1,
+        num_carry=3,
+        reverse=False,
+        length=xs.shape[0],
+    )
+    function = Function(Graph((xs,), tuple(results)), ("h", "c", "i", "cs"))
+    return Model({"main": function}, [Parameter("factor", np.array(3.0, np.float32))])
+
+
+def test_a_loop_of_two_equal_starts_and_a_counter_is_exported_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt2"
+    save(counting(), path)
+    found = torch.export.load(path).module()(torch.arange(4, dtype=torch.float32))
+    h, c, cs = 0.0, 0.0, []
+    for x in range(4):
+        cs.append(c)
+        h, c = 3 * h + x, 0.5 * c + h
+    expected = {"h": h, "c": c, "i": 4, "cs": cs}
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name].detach().numpy(), value)
 
 
 def test_an_unwritable_place_is_a_write_error(tmp_path: Path) -> None:

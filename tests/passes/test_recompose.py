@@ -525,3 +525,14 @@ def test_constraints_of_the_parts_stay() -> None:
     before = graph((x, y), result)
     wanted = {str(c) for n in before.nodes() for c in n.constraints}
     assert wanted <= {str(c) for n in recompose(before).nodes() for c in n.constraints}
+
+
+@pytest.mark.parametrize("of_sum", [False, True])
+def test_batch_norm_of_a_sum_is_found(of_sum: bool) -> None:
+    """A convolution with bias is a sum, which the mean is subtracted from."""
+    x = tensor("x", "float32[n, 3, 4]")
+    mean, variance, bias = (weight(name, "float32[4]") for name in ("mean", "variance", "bias"))
+    spread = ops.rsqrt(ops.add(variance, 1e-3))
+    summed = ops.add(x, bias) if of_sum else x
+    after = recompose(graph([x], ops.multiply(ops.subtract(summed, mean), spread)))
+    assert names(after) == (["add", "batch_norm"] if of_sum else ["batch_norm"])

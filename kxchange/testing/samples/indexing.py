@@ -51,6 +51,8 @@ for reduction in ["set", "add", "multiply", "min", "max"]:
 samples("scatter", [normal(batch, 4), whole([[1, 0]]), normal(1, 2)], {"axis": 1})
 samples("scatter", [normal(3), integers(0, 3, 0), normal(0)], {"axis": 0}, note="none")
 samples("scatter_nd", [normal(("n", 4), 2), whole([[0], [2]]), normal(2, 2)], {"reduction": "add"})
+for attrs in ({"reduction": "set"}, {"reduction": "add"}):
+    samples("scatter_nd", [normal(4, 3), whole([-1, 2]), normal()], attrs, note="one index tuple")
 
 # --- ordering ---
 special = values([2.0, NAN, 1.0, -INF, INF])
