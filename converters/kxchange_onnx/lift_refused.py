@@ -10,7 +10,7 @@ TRAINING = "it is a step of training, not part of a model"
 REASONS: dict[tuple[str, str], str] = {
     **dict.fromkeys([("", n) for n in ("StringConcat", "StringSplit", "StringNormalizer", "RegexFullMatch")], STRINGS),
     **dict.fromkeys([("", n) for n in ("TfIdfVectorizer",)], "it counts n-grams, which no op here does"),
-    **dict.fromkeys([(ML, n) for n in ("CategoryMapper", "DictVectorizer", "ZipMap", "CastMap")], STRINGS),
+    **dict.fromkeys([(ML, n) for n in ("CategoryMapper", "DictVectorizer", "CastMap")], STRINGS),
     **dict.fromkeys(
         [
             ("", n)

@@ -175,7 +175,7 @@ class _Reader:
 
     def _metadata(self) -> dict[str, str]:
         described = {"doc_string": self.proto.doc_string, "graph_doc_string": self.proto.graph.doc_string}
-        return {**self.records.metadata, **{key: text for key, text in described.items() if text}}
+        return {**self.records.metadata, **self.lifter.notes, **{key: text for key, text in described.items() if text}}
 
     def _provenance(self, opsets: Mapping[str, int]) -> dict[str, Any]:
         return {
