@@ -9,7 +9,7 @@ import numpy as np
 
 from kxchange import ops
 from kxchange.dims import Dim
-from kxchange.graph import Graph, Node, Value, placeholder
+from kxchange.graph import Graph, Node, Value, placeholder, topological_order
 from kxchange.shapes import normalize_axis
 from kxchange.types import DType, TensorType
 from kxchange_onnx.binding_in import Body
@@ -108,53 +108,58 @@ class _Loop:
 
     def _scan(self, outputs: list[Value], born: set[Node]) -> tuple[Any, ...]:
         assert self.length is not None
-        true = ops.full(shape=(), value=True, dtype=DType.BOOL)
-        ahead = ops.add(self.step, 1)
-        consts = captured(outputs, self.inputs, born)
-        # The flag is always true: it is carried along, and the step counts up.
-        inner = closed([ahead, self.flag, *outputs], self.inputs, consts)
+        read = set(topological_order(outputs))
         zero = ops.full(shape=(), value=0, dtype=DType.INT64)
+        true = ops.full(shape=(), value=True, dtype=DType.BOOL)
+        # The step counts up and the flag is always true: they are carried along where something asks.
+        rows = [(self.step, zero, ops.add(self.step, 1)), (self.flag, true, self.flag)]
+        rows = [row for row in rows if row[0].node in read]
+        inputs = [*(inside for inside, _, _ in rows), *self.states]
+        consts = captured(outputs, inputs, born)
+        inner = closed([*(after for _, _, after in rows), *outputs], inputs, consts)
         results = ops.scan(
             *consts,
-            zero,
-            true,
+            *(start for _, start, _ in rows),
             *self.carried,
             body=inner,
             num_consts=len(consts),
-            num_carry=2 + len(self.carried),
+            num_carry=len(rows) + len(self.carried),
             length=self.length,
         )
-        return _all(results)[2:]
+        return _all(results)[len(rows) :]
 
     def _while(self, going: Value, outputs: list[Value], born: set[Node]) -> tuple[Any, ...]:
-        ahead = ops.add(self.step, 1)
-        consts = captured([going, *outputs], self.inputs, born)
-        inner = closed([ahead, going, *outputs], self.inputs, consts)
-        limits: list[Value] = []
-        test: Value = self.flag
-        if self.count is not None:
-            limit = ops.reshape(self.count, shape=()) if self.count.ndim else self.count
-            bound = placeholder("limit", limit.type)
-            test = ops.logical_and(self.flag, ops.less(self.step, bound))
-            limits = [limit]
-            condition = Graph((bound, *self.inputs), (test,))
-        else:
-            condition = Graph(tuple(self.inputs), (test,))
-        true = ops.full(shape=(), value=True, dtype=DType.BOOL)
-        start = true if self.condition is None else _flag(self.condition)
-        zero = ops.full(shape=(), value=0, dtype=DType.INT64)
+        limits, own, starts, ahead = self._own(going, outputs)
+        inputs = [*own, *self.states]
+        consts = captured([going, *outputs], inputs, born)
+        inner = closed([*ahead, *outputs], inputs, consts)
+        bounds = [placeholder("limit", limit.type) for limit in limits]
+        tests = [self.flag, *(ops.less(self.step, bound) for bound in bounds)]
+        test = ops.logical_and(*tests) if bounds else self.flag
         results = ops.while_loop(
             *limits,
             *consts,
-            zero,
-            start,
+            *starts,
             *self.carried,
-            cond=condition,
+            cond=Graph((*bounds, *inputs), (test,)),
             body=inner,
             cond_consts=len(limits),
             body_consts=len(consts),
         )
-        return _all(results)[2:]
+        return _all(results)[len(own) :]
+
+    def _own(self, going: Value, outputs: list[Value]) -> tuple[list[Value], list[Value], list[Value], list[Value]]:
+        """The trip count, and what the loop carries for itself: the condition, and the step where anything asks.
+
+        For each carried value the name inside, how it starts, and how it goes on.
+        """
+        true = ops.full(shape=(), value=True, dtype=DType.BOOL)
+        start = true if self.condition is None else _flag(self.condition)
+        if self.count is None and self.step.node not in set(topological_order([going, *outputs])):
+            return [], [self.flag], [start], [going]
+        limits = [] if self.count is None else [_flag(self.count)]
+        zero = ops.full(shape=(), value=0, dtype=DType.INT64)
+        return limits, [self.step, self.flag], [zero, start], [ops.add(self.step, 1), going]
 
 
 def _is_true(value: Value) -> bool:

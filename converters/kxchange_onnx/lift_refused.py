@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kxchange_onnx.lift import ML, lift
+from kxchange_onnx.lift import MICROSOFT, ML, lift
 
 STRINGS = "kxchange has no string tensors"
 RANDOM = "what it gives is random: bind it to an input, or take it out of the model"
@@ -27,6 +27,10 @@ REASONS: dict[tuple[str, str], str] = {
     ),
     **dict.fromkeys([("ai.onnx.preview.training", n) for n in ("Adagrad", "Adam", "Gradient", "Momentum")], TRAINING),
     ("", "ImageDecoder"): "it decodes image files",
+    (MICROSOFT, "DynamicQuantizeLSTM"): (
+        "it quantizes its state anew at every step, by ranges that depend on how ONNX Runtime shares the batch out; "
+        "quantize the model without LSTM among op_types_to_quantize"
+    ),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -256,3 +257,62 @@ def test_sequences_are_resolved() -> None:
         make(nodes, [value("x", F, [3, 2])], [value("y", F, [2, 2])]), x=np.arange(6, dtype=np.float32).reshape(3, 2)
     )
     assert ops_of(model) <= {"split", "concat"}
+
+
+def described(model: Any) -> Any:
+    """Ops and types of a graph, those of its bodies with them."""
+
+    def of(graph: Any) -> Any:
+        return [
+            (n.op, n.types, [of(b) for b in (n.attrs.get("cond"), n.attrs.get("body")) if b], len(n.inputs))
+            for n in graph.nodes()
+        ]
+
+    return of(model.main.graph)
+
+
+@pytest.mark.parametrize("counted", [False, True])
+@pytest.mark.parametrize("stated", [False, True])
+def test_a_loop_until_a_condition_is_written_as_it_was(tmp_path: Path, counted: bool, stated: bool) -> None:
+    """Its count and its condition are its own: they do not become carried values, one more at each trip."""
+    inputs = [value("m", INT), value("b", B), value("x", F, [2]), value("a", F, [2])]
+    node = loop("m" if counted else "", "b" if stated else "", limit=True)
+    if not counted:  # nothing reads the step then
+        node.attribute[0].g.node[0].CopyFrom(helper.make_node("Constant", [], ["fi"], value_float=0.5))
+    first = kx.capture(make([node], inputs, [value("y", F, [2])]))
+    first.save(tmp_path / "m.onnx")
+    second = kx.load(tmp_path / "m.onnx")
+    assert described(first) == described(second)
+    written = next(node for node in onnx.load(tmp_path / "m.onnx").graph.node if node.op_type == "Loop")
+    assert (bool(written.input[0]), len(written.input)) == (counted, 3)
+    arrays = {"m": np.array(3), "b": np.array(True), "x": np.float32([1, 2]), "a": np.float32([2, 2])}
+    np.testing.assert_allclose(second(**arrays)["y"], first(**arrays)["y"])
+
+
+def test_a_loop_of_a_known_length_is_written_as_it_was(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Shape", ["z"], ["s"]), helper.make_node("Squeeze", ["s"], ["m"]), loop("m", "")]
+    inputs = [value("x", F, [2]), value("a", F, [2]), value("z", F, ["n"])]
+    first = kx.capture(make(nodes, inputs, [value("y", F, [2]), value("ys", F, ["n", 2])]))
+    first.save(tmp_path / "m.onnx")
+    assert described(first) == described(kx.load(tmp_path / "m.onnx"))
+
+
+def test_a_loop_whose_count_is_read_keeps_it(tmp_path: Path) -> None:
+    """A Loop does not tell at which step it ended, so a carried count that is read stays a carried value."""
+    jax = pytest.importorskip("jax")
+
+    def steps(x: Any) -> Any:
+        def go(state: Any) -> Any:
+            return state[1]
+
+        def step(state: Any) -> Any:
+            count, _, total = state
+            return count + 1, (total * 2).sum() < 100, total * 2
+
+        return jax.lax.while_loop(go, step, (np.int32(0), True, x))
+
+    model = kx.capture(steps, np.ones(2, np.float32))
+    wanted = model(**{model.input_names[0]: np.ones(2, np.float32)})
+    found = kx.run(model, {model.input_names[0]: np.ones(2, np.float32)}, backend="onnx")
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(found[name], array)
