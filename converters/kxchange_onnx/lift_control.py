@@ -17,6 +17,7 @@ from kxchange_onnx.closing import captured, closed
 from kxchange_onnx.emptiness import same_for_none
 from kxchange_onnx.lift import SCOPE, lift, refuse
 from kxchange_onnx.operands_in import content, known
+from kxchange_onnx.trip_count_in import carried_numbers, steps_of
 
 UNROLLED = 1024
 """Steps up to which a loop is written out where it cannot be an op: it builds sequences, or its values change shape."""
@@ -94,6 +95,10 @@ class _Loop:
         count = len(self.carried)
         if any(a.type != b.type for a, b in zip(self.carried, outputs[:count], strict=False)):
             return _unrolled(self.body, self.length, self.condition, self.carried, self.count)
+        steps = self._counted(going, outputs[:count])
+        if steps is not None:
+            self.length = steps
+            return self._scan(outputs, born)
         endless = going == self.flag or _is_true(going)
         started = self.condition is None or _is_true(self.condition)
         if endless and started and self.length is not None:
@@ -105,6 +110,11 @@ class _Loop:
                 known(self.count, "trip count")
             return refuse("it stacks values over a number of steps that only a run can tell")
         return self._while(going, outputs, born)
+
+    def _counted(self, going: Value, after: list[Value]) -> Dim | None:
+        """The number of steps where the condition does nothing but count."""
+        numbers = carried_numbers(self.step, self.states, self.carried, after)
+        return steps_of(going, self.condition, self.count, numbers)
 
     def _scan(self, outputs: list[Value], born: set[Node]) -> tuple[Any, ...]:
         assert self.length is not None

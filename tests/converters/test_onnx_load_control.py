@@ -316,3 +316,54 @@ def test_a_loop_whose_count_is_read_keeps_it(tmp_path: Path) -> None:
     found = kx.run(model, {model.input_names[0]: np.ones(2, np.float32)}, backend="onnx")
     for name, array in wanted.items():
         np.testing.assert_array_equal(found[name], array)
+
+
+def counting(bound: str, start: str, limit: str) -> Any:
+    """``v = v + i`` while a carried counter is below `bound`: how tf2onnx writes a loop over time."""
+    nodes = [
+        helper.make_node("Cast", ["k"], ["fk"], to=F),
+        helper.make_node("Add", ["v", "fk"], ["w"]),
+        helper.make_node("Identity", ["w"], ["out"]),
+        helper.make_node("Add", ["k", "one"], ["next"]),
+        helper.make_node("Less", ["next", bound], ["below"]),
+        helper.make_node("Less", ["i", bound], ["also"]),
+        helper.make_node("And", ["below", "also"], ["go"]),
+    ]
+    body = graph(
+        nodes,
+        [value("i", INT), value("c", B), value("k", INT), value("v", F, [2])],
+        [value("go", B), value("next", INT), value("w", F, [2]), value("out", F, [2])],
+    )
+    return helper.make_node("Loop", [limit, start, "zero", "x"], ["end", "y", "ys"], body=body)
+
+
+@pytest.mark.parametrize("limit", ["", "n", "huge"])
+@pytest.mark.parametrize("size", [0, 1, 3])
+def test_a_condition_that_counts_to_a_size_is_a_scan(limit: str, size: int) -> None:
+    nodes = [
+        helper.make_node("Shape", ["z"], ["s"]),
+        helper.make_node("Squeeze", ["s"], ["n"]),
+        helper.make_node("Less", ["zero", "n"], ["any"]),
+        counting("n", "any", limit),
+    ]
+    held = {"zero": np.array(0), "one": np.array(1), "huge": np.array(2**63 - 1)}
+    inputs = [value("x", F, [2]), value("z", F, ["t"])]
+    proto = make(nodes, inputs, [value("y", F, [2]), value("ys", F, None)], held)
+    model = compare(proto, x=np.float32([1, 2]), z=np.zeros(size, np.float32))
+    assert "scan" in ops_of(model)
+    assert str(model.main.output_types["ys"]) == "float32[t, 2]"
+
+
+@pytest.mark.parametrize("bound", [-3, 0, 1, 4])
+def test_the_first_step_is_taken_where_no_condition_stands_before_it(bound: int) -> None:
+    held = {"zero": np.array(0), "one": np.array(1), "n": np.array(bound)}
+    proto = make([counting("n", "", "")], [value("x", F, [2])], [value("y", F, [2]), value("ys", F, None)], held)
+    compare(proto, x=np.float32([1, 2]))
+
+
+def test_a_start_that_says_otherwise_than_the_count_is_not_counted() -> None:
+    held = {"zero": np.array(0), "one": np.array(1), "n": np.array(4)}
+    inputs = [value("x", F, [2]), value("b", B)]
+    proto = make([counting("n", "b", "")], inputs, [value("y", F, [2]), value("ys", F, None)], held)
+    with pytest.raises(UnsupportedOpError, match="only a run can tell"):
+        kx.capture(proto)
