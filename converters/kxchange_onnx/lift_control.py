@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,11 @@ from kxchange.types import DType, TensorType
 from kxchange_onnx.binding_in import Body
 from kxchange_onnx.closing import captured, closed
 from kxchange_onnx.emptiness import same_for_none
-from kxchange_onnx.lift import SCOPE, lift, refuse
+from kxchange_onnx.lift import SCOPE, Growing, Items, Rows, lift, refuse
 from kxchange_onnx.operands_in import content, known
 from kxchange_onnx.trip_count_in import carried_numbers, steps_of
 
+Run = Callable[[list[Value]], tuple[list[Any], set[Node]]]
 UNROLLED = 1024
 """Steps up to which a loop is written out where it cannot be an op: it builds sequences, or its values change shape."""
 
@@ -68,17 +69,54 @@ def _(count: Value | None, condition: Value | None, *carried: Any, body: Body) -
     if isinstance(length, int) and length < 0:
         length = 0
     if any(not isinstance(value, Value) for value in carried):
+        short = isinstance(length, int) and length <= UNROLLED
+        if not short and all(isinstance(v, Value) or v == Items(()) for v in carried):
+            return _growing(body, carried, count, condition, length)
         return _unrolled(body, length, condition, carried, count)
     return _Loop(body, carried, count, condition, length).results()
+
+
+def _growing(
+    body: Body, carried: tuple[Any, ...], count: Value | None, condition: Value | None, length: Dim | None
+) -> tuple[Any, ...]:
+    """A loop that appends to sequences, an item at each step: the items are stacked."""
+    values = tuple(value for value in carried if isinstance(value, Value))
+    grows = [not isinstance(value, Value) for value in carried]
+
+    def run(inputs: list[Value]) -> tuple[list[Any], set[Node]]:
+        states = iter(inputs[2:])
+        arguments = [Growing() if grow else next(states) for grow in grows]
+        (going, *results), born = SCOPE.lifter.body(body, [*inputs[:2], *arguments])
+        after = list(zip(grows, results, strict=False))
+        items = [_appended(result) for grow, result in after if grow]
+        return [going, *(result for grow, result in after if not grow), *items, *results[len(grows) :]], born
+
+    results = _Loop(body, values, count, condition, length, run).results()
+    plain, rest = iter(results[: len(values)]), list(results[len(values) :])
+    ends = [Rows(rest.pop(0)) if grow else next(plain) for grow in grows]
+    return (*ends, *rest)
+
+
+def _appended(result: Any) -> Value:
+    if isinstance(result, Growing) and isinstance(result.added, Value):
+        return result.added
+    return refuse("it carries a sequence that it does not append one item to at each step, over steps not known by now")
 
 
 class _Loop:
     """One loop being lifted: as a `scan` where the number of steps is known, as a `while_loop` where it is not."""
 
     def __init__(
-        self, body: Body, carried: tuple[Value, ...], count: Value | None, condition: Value | None, length: Dim | None
+        self,
+        body: Body,
+        carried: tuple[Value, ...],
+        count: Value | None,
+        condition: Value | None,
+        length: Dim | None,
+        run: Run | None = None,
     ) -> None:
         self.body = body
+        self.run = run
         self.carried = carried
         self.count = count
         self.condition = condition
@@ -90,10 +128,12 @@ class _Loop:
 
     def results(self) -> tuple[Any, ...]:
         """The carried values at the end, then what was stacked."""
-        results, born = SCOPE.lifter.body(self.body, self.inputs)
+        results, born = SCOPE.lifter.body(self.body, self.inputs) if self.run is None else self.run(self.inputs)
         going, *outputs = _tensors(results, "the body")
         count = len(self.carried)
         if any(a.type != b.type for a, b in zip(self.carried, outputs[:count], strict=False)):
+            if self.run is not None:
+                return refuse("it builds a sequence, and its other carried values change their types")
             return _unrolled(self.body, self.length, self.condition, self.carried, self.count)
         steps = self._counted(going, outputs[:count])
         if steps is not None:

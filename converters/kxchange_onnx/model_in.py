@@ -142,7 +142,9 @@ class _Reader:
 
     def _check(self, outputs: Outputs, who: str) -> None:
         for name in outputs.empty:
-            self.lifter.block("output", "it is an empty optional, which is no tensor", repr(name))
+            self.lifter.block(
+                "output", "it is no tensor, but an empty optional or a sequence of unknown length", repr(name)
+            )
         blockers: list[Blocker] = collected(self.lifter)
         if blockers:
             raise UnsupportedOpError(f"kxchange reading {who}", blockers, ADVICE)

@@ -367,3 +367,43 @@ def test_a_start_that_says_otherwise_than_the_count_is_not_counted() -> None:
     proto = make([counting("n", "b", "")], inputs, [value("y", F, [2]), value("ys", F, None)], held)
     with pytest.raises(UnsupportedOpError, match="only a run can tell"):
         kx.capture(proto)
+
+
+def appending(new_axis: int, axis: int) -> Any:
+    """A list comprehension over the rows of z, joined at the end: how TorchScript exports one."""
+    body = graph(
+        [
+            helper.make_node("Gather", ["z", "i"], ["row"], axis=0),
+            helper.make_node("Mul", ["row", "x"], ["item"]),
+            helper.make_node("SequenceInsert", ["list", "item"], ["longer"]),
+            helper.make_node("Identity", ["c"], ["go"]),
+        ],
+        [value("i", INT), value("c", B), helper.make_tensor_sequence_value_info("list", F, None)],
+        [value("go", B), helper.make_tensor_sequence_value_info("longer", F, None)],
+    )
+    nodes = [
+        helper.make_node("SequenceEmpty", [], ["empty"]),
+        helper.make_node("Shape", ["z"], ["s"], start=0, end=1),
+        helper.make_node("Squeeze", ["s"], ["n"]),
+        helper.make_node("Loop", ["n", "", "empty"], ["items"], body=body),
+        helper.make_node("ConcatFromSequence", ["items"], ["y"], axis=axis, new_axis=new_axis),
+        helper.make_node("SequenceLength", ["items"], ["length"]),
+    ]
+    inputs = [value("x", F, [2, 3]), value("z", F, ["t", 2, 3])]
+    return make(nodes, inputs, [value("y", F, None), value("length", INT)])
+
+
+@pytest.mark.parametrize(("new_axis", "axis"), [(1, 0), (1, 2), (1, -1), (0, 0), (0, 1)])
+def test_a_loop_that_appends_to_a_sequence_stacks(new_axis: int, axis: int) -> None:
+    operands = {"x": np.ones((2, 3), np.float32) * 2, "z": RNG.standard_normal((4, 2, 3)).astype(np.float32)}
+    model = compare(appending(new_axis, axis), **operands)
+    assert "scan" in ops_of(model)
+
+
+def test_a_sequence_of_unknown_length_is_not_taken_apart() -> None:
+    proto = appending(1, 0)
+    first = helper.make_node("SequenceAt", ["items", "zero"], ["first"])
+    proto.graph.node.append(first)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array(0), "zero"))
+    with pytest.raises(UnsupportedOpError, match="only a run can tell"):
+        kx.capture(proto)
