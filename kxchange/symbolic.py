@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from kxchange.dims import Dim, DimExpr, compare_ge, dim_max, dim_min, divide_exact
+from kxchange.dims import Call, Dim, DimExpr, compare_ge, dim_max, dim_min, divide_exact
 from kxchange.graph import Node
 from kxchange.spec import REGISTRY, as_tuple
 
@@ -208,11 +208,27 @@ def _truncated_divide(a: Any, b: Any) -> Any:
     if isinstance(a, int) and isinstance(b, int):
         return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
     exact = divide_exact(a, b)
+    if exact is None:
+        exact = _without_remainder(a, b)
     if exact is not None:
         return exact
-    if compare_ge(a, 0, {}) and compare_ge(b, 0, {}):
+    if not compare_ge(b, 0, {}):
+        raise Undecided
+    if compare_ge(a, 0, {}):
         return a // b
-    raise Undecided
+    return dim_max(a, 0) // b - dim_max(-a, 0) // b
+
+
+def _without_remainder(a: Any, b: Any) -> Any:
+    """``x // b`` where `a` is ``x - x % b``: how a division that truncates is made to floor. None where it is not."""
+    if not isinstance(a, DimExpr):
+        return None
+    for monomial, coefficient in a.terms:
+        left = DimExpr(((monomial, 1),), 0)
+        atom = left.lone_atom()
+        if coefficient == -1 and isinstance(atom, Call) and atom.kind == "mod" and (a + left) % b == left:
+            return (a + left) // b
+    return None
 
 
 def _round(a: Any) -> Any:

@@ -149,8 +149,8 @@ def _call(call: Call) -> ir.Value:
     left, right = operands
     if call.kind == "mod":
         return _arithmetic("Mod", left, right)
-    ranges = CURRENT.get().ranges
-    if not all(is_nonnegative(operand, ranges) for operand in call.operands):
+    # Not by the ranges that are known here: who reads the file must see it, too.
+    if not all(is_nonnegative(operand, {}) for operand in call.operands):
         left = _arithmetic("Sub", left, _arithmetic("Mod", left, right))  # Div truncates where `//` floors
     return _arithmetic("Div", left, right)
 

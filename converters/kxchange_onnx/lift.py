@@ -44,6 +44,20 @@ EMPTY = Empty()
 
 
 @dataclass(frozen=True, slots=True)
+class Growing:
+    """A sequence that a loop of any length builds, as its body sees it; `added` is what this step appends."""
+
+    added: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A sequence as long as a loop was: the items along axis 0 of one tensor."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One rule.
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from kxchange import ops
 from kxchange.dims import Dim
-from kxchange.graph import Graph, Node, Value, placeholder
+from kxchange.graph import Graph, Node, Value, placeholder, topological_order
 from kxchange.shapes import normalize_axis
 from kxchange.types import DType, TensorType
 from kxchange_onnx.binding_in import Body
 from kxchange_onnx.closing import captured, closed
 from kxchange_onnx.emptiness import same_for_none
-from kxchange_onnx.lift import SCOPE, lift, refuse
+from kxchange_onnx.lift import SCOPE, Growing, Items, Rows, lift, refuse
 from kxchange_onnx.operands_in import content, known
+from kxchange_onnx.trip_count_in import carried_numbers, steps_of
 
+Run = Callable[[list[Value]], tuple[list[Any], set[Node]]]
 UNROLLED = 1024
 """Steps up to which a loop is written out where it cannot be an op: it builds sequences, or its values change shape."""
 
@@ -67,17 +69,54 @@ def _(count: Value | None, condition: Value | None, *carried: Any, body: Body) -
     if isinstance(length, int) and length < 0:
         length = 0
     if any(not isinstance(value, Value) for value in carried):
+        short = isinstance(length, int) and length <= UNROLLED
+        if not short and all(isinstance(v, Value) or v == Items(()) for v in carried):
+            return _growing(body, carried, count, condition, length)
         return _unrolled(body, length, condition, carried, count)
     return _Loop(body, carried, count, condition, length).results()
+
+
+def _growing(
+    body: Body, carried: tuple[Any, ...], count: Value | None, condition: Value | None, length: Dim | None
+) -> tuple[Any, ...]:
+    """A loop that appends to sequences, an item at each step: the items are stacked."""
+    values = tuple(value for value in carried if isinstance(value, Value))
+    grows = [not isinstance(value, Value) for value in carried]
+
+    def run(inputs: list[Value]) -> tuple[list[Any], set[Node]]:
+        states = iter(inputs[2:])
+        arguments = [Growing() if grow else next(states) for grow in grows]
+        (going, *results), born = SCOPE.lifter.body(body, [*inputs[:2], *arguments])
+        after = list(zip(grows, results, strict=False))
+        items = [_appended(result) for grow, result in after if grow]
+        return [going, *(result for grow, result in after if not grow), *items, *results[len(grows) :]], born
+
+    results = _Loop(body, values, count, condition, length, run).results()
+    plain, rest = iter(results[: len(values)]), list(results[len(values) :])
+    ends = [Rows(rest.pop(0)) if grow else next(plain) for grow in grows]
+    return (*ends, *rest)
+
+
+def _appended(result: Any) -> Value:
+    if isinstance(result, Growing) and isinstance(result.added, Value):
+        return result.added
+    return refuse("it carries a sequence that it does not append one item to at each step, over steps not known by now")
 
 
 class _Loop:
     """One loop being lifted: as a `scan` where the number of steps is known, as a `while_loop` where it is not."""
 
     def __init__(
-        self, body: Body, carried: tuple[Value, ...], count: Value | None, condition: Value | None, length: Dim | None
+        self,
+        body: Body,
+        carried: tuple[Value, ...],
+        count: Value | None,
+        condition: Value | None,
+        length: Dim | None,
+        run: Run | None = None,
     ) -> None:
         self.body = body
+        self.run = run
         self.carried = carried
         self.count = count
         self.condition = condition
@@ -89,11 +128,17 @@ class _Loop:
 
     def results(self) -> tuple[Any, ...]:
         """The carried values at the end, then what was stacked."""
-        results, born = SCOPE.lifter.body(self.body, self.inputs)
+        results, born = SCOPE.lifter.body(self.body, self.inputs) if self.run is None else self.run(self.inputs)
         going, *outputs = _tensors(results, "the body")
         count = len(self.carried)
         if any(a.type != b.type for a, b in zip(self.carried, outputs[:count], strict=False)):
+            if self.run is not None:
+                return refuse("it builds a sequence, and its other carried values change their types")
             return _unrolled(self.body, self.length, self.condition, self.carried, self.count)
+        steps = self._counted(going, outputs[:count])
+        if steps is not None:
+            self.length = steps
+            return self._scan(outputs, born)
         endless = going == self.flag or _is_true(going)
         started = self.condition is None or _is_true(self.condition)
         if endless and started and self.length is not None:
@@ -106,55 +151,65 @@ class _Loop:
             return refuse("it stacks values over a number of steps that only a run can tell")
         return self._while(going, outputs, born)
 
+    def _counted(self, going: Value, after: list[Value]) -> Dim | None:
+        """The number of steps where the condition does nothing but count."""
+        numbers = carried_numbers(self.step, self.states, self.carried, after)
+        return steps_of(going, self.condition, self.count, numbers)
+
     def _scan(self, outputs: list[Value], born: set[Node]) -> tuple[Any, ...]:
         assert self.length is not None
-        true = ops.full(shape=(), value=True, dtype=DType.BOOL)
-        ahead = ops.add(self.step, 1)
-        consts = captured(outputs, self.inputs, born)
-        # The flag is always true: it is carried along, and the step counts up.
-        inner = closed([ahead, self.flag, *outputs], self.inputs, consts)
+        read = set(topological_order(outputs))
         zero = ops.full(shape=(), value=0, dtype=DType.INT64)
+        true = ops.full(shape=(), value=True, dtype=DType.BOOL)
+        # The step counts up and the flag is always true: they are carried along where something asks.
+        rows = [(self.step, zero, ops.add(self.step, 1)), (self.flag, true, self.flag)]
+        rows = [row for row in rows if row[0].node in read]
+        inputs = [*(inside for inside, _, _ in rows), *self.states]
+        consts = captured(outputs, inputs, born)
+        inner = closed([*(after for _, _, after in rows), *outputs], inputs, consts)
         results = ops.scan(
             *consts,
-            zero,
-            true,
+            *(start for _, start, _ in rows),
             *self.carried,
             body=inner,
             num_consts=len(consts),
-            num_carry=2 + len(self.carried),
+            num_carry=len(rows) + len(self.carried),
             length=self.length,
         )
-        return _all(results)[2:]
+        return _all(results)[len(rows) :]
 
     def _while(self, going: Value, outputs: list[Value], born: set[Node]) -> tuple[Any, ...]:
-        ahead = ops.add(self.step, 1)
-        consts = captured([going, *outputs], self.inputs, born)
-        inner = closed([ahead, going, *outputs], self.inputs, consts)
-        limits: list[Value] = []
-        test: Value = self.flag
-        if self.count is not None:
-            limit = ops.reshape(self.count, shape=()) if self.count.ndim else self.count
-            bound = placeholder("limit", limit.type)
-            test = ops.logical_and(self.flag, ops.less(self.step, bound))
-            limits = [limit]
-            condition = Graph((bound, *self.inputs), (test,))
-        else:
-            condition = Graph(tuple(self.inputs), (test,))
-        true = ops.full(shape=(), value=True, dtype=DType.BOOL)
-        start = true if self.condition is None else _flag(self.condition)
-        zero = ops.full(shape=(), value=0, dtype=DType.INT64)
+        limits, own, starts, ahead = self._own(going, outputs)
+        inputs = [*own, *self.states]
+        consts = captured([going, *outputs], inputs, born)
+        inner = closed([*ahead, *outputs], inputs, consts)
+        bounds = [placeholder("limit", limit.type) for limit in limits]
+        tests = [self.flag, *(ops.less(self.step, bound) for bound in bounds)]
+        test = ops.logical_and(*tests) if bounds else self.flag
         results = ops.while_loop(
             *limits,
             *consts,
-            zero,
-            start,
+            *starts,
             *self.carried,
-            cond=condition,
+            cond=Graph((*bounds, *inputs), (test,)),
             body=inner,
             cond_consts=len(limits),
             body_consts=len(consts),
         )
-        return _all(results)[2:]
+        return _all(results)[len(own) :]
+
+    def _own(self, going: Value, outputs: list[Value]) -> tuple[list[Value], list[Value], list[Value], list[Value]]:
+        """The trip count, and what the loop carries for itself: the condition, and the step where anything asks.
+
+        For each carried value the name inside, how it starts, and how it goes on.
+        """
+        true = ops.full(shape=(), value=True, dtype=DType.BOOL)
+        start = true if self.condition is None else _flag(self.condition)
+        if self.count is None and self.step.node not in set(topological_order([going, *outputs])):
+            return [], [self.flag], [start], [going]
+        limits = [] if self.count is None else [_flag(self.count)]
+        zero = ops.full(shape=(), value=0, dtype=DType.INT64)
+        return limits, [self.step, self.flag], [zero, start], [ops.add(self.step, 1), going]
 
 
 def _is_true(value: Value) -> bool:

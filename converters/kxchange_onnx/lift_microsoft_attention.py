@@ -15,16 +15,30 @@ FILTER = -10000.0
 """What ONNX Runtime adds to the scores of padded keys."""
 
 
-def padding_mask(mask: Value | None, value: float | None, dtype: DType) -> Value | None:
-    """[batch, keys] with 1 for what is kept, or already [batch, queries, keys], as a mask to add."""
+def padding_mask(mask: Value | None, value: float | None, keys: Value) -> Value | None:
+    """[batch, keys] with 1 for what is kept, [batch, queries, keys], or ends of the rows, as a mask to add."""
     if mask is None:
         return None
-    if mask.ndim not in (2, 3):
+    if mask.ndim == 1:
+        hidden = _outside(mask, keys.shape[0], keys.shape[2])
+    elif mask.ndim in (2, 3):
+        hidden = ops.equal(ops.expand_dims(mask, axis=(1, 2) if mask.ndim == 2 else (1,)), 0)
+    else:
         return refuse(f"a mask of {mask.ndim} axes, {mask.type}, has no lift; give [batch, keys]")
-    axes = (1, 2) if mask.ndim == 2 else (1,)
-    hidden = ops.equal(ops.expand_dims(mask, axis=axes), 0)
+    dtype = keys.dtype
     zero = ops.full(shape=(), value=0.0, dtype=dtype)
     return ops.where(hidden, FILTER if value is None else value, zero)
+
+
+def _outside(ends: Value, batch: Dim, keys: Dim) -> Value:
+    """[batch, 1, 1, keys]: keys behind the end of their row; of [2 * batch] also those before its start."""
+    if ends.shape[0] not in (batch, 2 * batch):
+        return refuse(f"a mask of {ends.type} has neither an end nor a start and an end for each of {batch} rows")
+    places = ops.arange(start=0, stop=keys, dtype=ends.dtype)
+    if ends.shape[0] == batch:
+        return ops.greater_equal(places, ops.expand_dims(ends, axis=(1, 2, 3)))
+    end, start = (ops.expand_dims(half, axis=(1, 2, 3)) for half in ops.split(ends, sizes=(batch, batch), axis=0))
+    return ops.logical_or(ops.greater_equal(places, end), ops.less(places, start))
 
 
 def added(first: Value | None, second: Value | None) -> Value | None:
@@ -70,7 +84,7 @@ def _(
         old_k, old_v = (ops.squeeze(half, axis=(0,)) for half in halves)
         before = old_k.shape[2]
         k, v = ops.concat(old_k, k, axis=2), ops.concat(old_v, v, axis=2)
-    mask = added(padding_mask(mask_index, mask_filter_value, x.dtype), attention_bias)
+    mask = added(padding_mask(mask_index, mask_filter_value, k), attention_bias)
     y = merged(attend(q, k, v, mask, scale=scale, causal=bool(unidirectional), before=before))
     return (y, ops.stack(k, v, axis=0)) if wants(1) else (y,)
 
@@ -96,7 +110,7 @@ def _(
     if past_key is not None and past_value is not None:
         before = past_key.shape[2]
         k, v = ops.concat(past_key, k, axis=2), ops.concat(past_value, v, axis=2)
-    mask = added(padding_mask(key_padding, mask_filter_value, q.dtype), attention_bias)
+    mask = added(padding_mask(key_padding, mask_filter_value, k), attention_bias)
     y = merged(attend(q, k, v, mask, scale=scale, causal=bool(unidirectional), before=before))
     return (y, k, v)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from kxchange import ops
-from kxchange.graph import Value
+from kxchange.graph import PROVENANCE, Value
 from kxchange.known import Array
 from kxchange.types import DType
 from kxchange_onnx.lift import ML, SCOPE, lift, refuse, wants
@@ -134,6 +135,14 @@ def _(
 @lift.rule("Binarizer", domain=ML)
 def _(x: Value, *, threshold: float) -> Value:
     return ops.astype(ops.greater(x, threshold), dtype=x.dtype)
+
+
+@lift.rule("ZipMap", domain=ML)
+def _(x: Value, *, classlabels_int64s: Ints, classlabels_strings: Sequence[str] | None) -> Value:
+    """The scores as they are: which column is which class is noted in the model's metadata."""
+    labels = list(classlabels_int64s or classlabels_strings or ())
+    SCOPE.lifter.notes[f"columns.{PROVENANCE.name or 'ZipMap'}"] = json.dumps(labels)
+    return x
 
 
 @lift.rule("FeatureVectorizer", domain=ML)

@@ -129,7 +129,11 @@ def _(x: Value, scale: Value, bias: Value, *, epsilon: float, num_groups: int, s
     return ops.group_norm(x, scale, bias, groups=num_groups, epsilon=epsilon)
 
 
-@lift.rule("LayerNormalization")
+EARLY = {"axis": -1, "epsilon": 1e-5, "stash_type": 1}
+"""ONNX Runtime's optimizer writes the operator into files whose opset has no schema of it."""
+
+
+@lift.rule("LayerNormalization", defaults=EARLY)
 def _(x: Value, scale: Value, bias: Value | None, *, axis: int, epsilon: float, stash_type: int) -> tuple[Value, ...]:
     axes = x.ndim - normalize_axis(axis, x.ndim)
     trailing = x.shape[x.ndim - axes :]

@@ -13,6 +13,7 @@ from kxchange.types import DType
 from kxchange_onnx.gates_in import halves, own_order
 from kxchange_onnx.lift import lift, refuse
 from kxchange_onnx.lift_indexing import picked
+from kxchange_onnx.lift_lstm_steps import stepped
 
 GATES = {"LSTM": "iofg", "GRU": "zrn", "RNN": "h"}
 """How the gates stand in the weights; ONNX calls the cell input c and the new state h."""
@@ -129,11 +130,17 @@ def _activations(names: Sequence[str], alphas: Sequence[float], betas: Sequence[
     return tuple(found)
 
 
-def _lstm_step(layer: Layer, direction: int, reverse: bool) -> tuple[Value, ...]:
+def _lstm_step(
+    layer: Layer, direction: int, reverse: bool, *, peepholes: Value | None, coupled: bool
+) -> tuple[Value, ...]:
     gates, inner, outer = layer.activations[direction]
-    if inner != outer:
-        return refuse(f"its cell input has the activation {inner!r} and its cell {outer!r}; they must be one")
     operands, order = layer.parts(direction)
+    if peepholes is not None or coupled or inner != outer:
+        if layer.lengths is not None:
+            return refuse("lengths beside peepholes, coupled gates or a second activation have no lift")
+        looks = None if peepholes is None else picked(peepholes, direction, 0)
+        chosen = layer.activations[direction]
+        return stepped(layer.x, operands, order, chosen, peepholes=looks, coupled=coupled, reverse=reverse)
     return ops.lstm(
         layer.x,
         *operands,  # pyright: ignore[reportArgumentType, reportCallIssue]
@@ -165,8 +172,6 @@ def _(
     input_forget: int,
     layout: int | None,
 ) -> tuple[Value, ...]:
-    if peepholes is not None or input_forget:
-        return refuse("peepholes and coupled input and forget gates have no lift")
     options = {
         "activations": activations,
         "activation_alpha": activation_alpha,
@@ -176,7 +181,8 @@ def _(
         "layout": layout,
     }
     layer = _layer("LSTM", (x, weight, recurrent, bias, lengths), (hidden, cell), options)
-    return _run(layer, direction, layout or 0, _lstm_step)
+    step = partial(_lstm_step, peepholes=peepholes, coupled=bool(input_forget))
+    return _run(layer, direction, layout or 0, step)
 
 
 def _gru_step(layer: Layer, index: int, reverse: bool, *, reset_after: bool) -> tuple[Value, ...]:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-import numpy as np
-
 from kxchange import ops
 from kxchange.dims import Dim
 from kxchange.graph import Value
@@ -15,6 +13,7 @@ from kxchange.shapes import normalize_axes, product
 from kxchange_onnx.lift import lift, refuse
 from kxchange_onnx.lift_crop import crop_and_resize
 from kxchange_onnx.operands_in import dims, floats
+from kxchange_onnx.scaling import scaled_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,16 +141,8 @@ def _goal(x: Value, scales: Value | None, sizes: Value | None, axes: Sequence[in
 def _by_scales(x: Value, axes: tuple[int, ...], scales: tuple[float, ...]) -> Goal:
     if len(scales) != len(axes) or any(scale <= 0 for scale in scales):
         return refuse(f"its scales {scales} do not fit {len(axes)} axes")
-    sizes = tuple(_scaled(x.shape[axis], scale) for axis, scale in zip(axes, scales, strict=True))
+    sizes = tuple(scaled_size(x.shape[axis], scale) for axis, scale in zip(axes, scales, strict=True))
     return Goal(axes, sizes, scales)
-
-
-def _scaled(size: Dim, scale: float) -> Dim:
-    """``floor(size * scale)`` in float32, as runtimes compute it; of a symbol, by the decimal fraction that it is."""
-    if isinstance(size, int):
-        return int(np.floor(np.float32(size) * np.float32(scale)))
-    exact = Fraction(str(np.float32(scale)))
-    return size * exact.numerator // exact.denominator
 
 
 def _proportional(x: Value, axes: tuple[int, ...], wanted: tuple[Dim, ...], policy: str) -> Goal:

@@ -27,6 +27,7 @@ from kxchange_onnx import (  # noqa: F401
     lift_shape,
     lift_signal,
     lift_slicing,
+    lift_svm,
     lift_trees,
     lift_types,
 )

@@ -8,7 +8,7 @@ from kxchange import ops
 from kxchange.graph import Value
 from kxchange.shapes import normalize_axis
 from kxchange.types import DType
-from kxchange_onnx.lift import EMPTY, Empty, Items, lift, refuse
+from kxchange_onnx.lift import EMPTY, Empty, Growing, Items, Rows, lift, refuse
 from kxchange_onnx.lift_shape import joined
 from kxchange_onnx.operands_in import content, dims, size_value
 
@@ -24,11 +24,15 @@ def _(*, dtype: int | None) -> Items:
 
 
 @lift.rule("SequenceLength")
-def _(items: Items) -> Value:
+def _(items: Any) -> Value:
+    if isinstance(items, Rows):
+        return size_value(items.value.shape[0])
     return size_value(len(_items(items).values))
 
 
 def _items(items: Any) -> Items:
+    if isinstance(items, Growing | Rows):
+        return refuse("it takes a sequence apart whose length is that of a loop, and only a run can tell it")
     return items if isinstance(items, Items) else refuse("it takes a sequence, and its input is none")
 
 
@@ -58,18 +62,33 @@ def _(items: Items, place: Value | None) -> Items:
 
 
 @lift.rule("SequenceInsert")
-def _(items: Items, x: Value, place: Value | None) -> Items:
+def _(items: Any, x: Value, place: Value | None) -> Any:
+    if isinstance(items, Growing) and items.added is None and place is None:
+        return Growing(x)
     values = _items(items).values
     index = _position(place, len(values), len(values))
     return Items((*values[:index], x, *values[index:]))
 
 
 @lift.rule("ConcatFromSequence")
-def _(items: Items, *, axis: int, new_axis: int) -> Value:
+def _(items: Any, *, axis: int, new_axis: int) -> Value:
+    if isinstance(items, Rows):
+        return _rows_joined(items.value, axis, bool(new_axis))
     values = _items(items).values
     if not values:
         return refuse("the sequence is empty, so the result has no type")
     return ops.stack(*values, axis=axis) if new_axis else joined(values, axis)
+
+
+def _rows_joined(rows: Value, axis: int, new_axis: bool) -> Value:
+    """The items of a loop one after the other along `axis`, or along a new one."""
+    position = normalize_axis(axis, rows.ndim if new_axis else rows.ndim - 1)
+    order = [*range(1, position + 1), 0, *range(position + 1, rows.ndim)]
+    moved = ops.permute_dims(rows, axes=tuple(order)) if position else rows
+    if new_axis:
+        return moved
+    shape = moved.shape
+    return ops.reshape(moved, shape=(*shape[:position], shape[position] * shape[position + 1], *shape[position + 2 :]))
 
 
 @lift.rule("SplitToSequence")

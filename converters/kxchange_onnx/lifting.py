@@ -53,6 +53,7 @@ class Lifter:
         context: The graph that is being lifted now.
         blockers: Places by operator and reason.
         skipped: Nodes left out because an operand could not be lifted.
+        notes: What rules learnt that a graph cannot say: entries of the model's metadata.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Lifter:
         self.context = Context(Names(), {})
         self.blockers: dict[tuple[str, str], list[str]] = {}
         self.skipped = 0
+        self.notes: dict[str, str] = {}
         self._count = 0
 
     def run(self, graph: onnx.GraphProto, context: Context) -> list[Any]:

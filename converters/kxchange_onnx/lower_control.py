@@ -12,6 +12,7 @@ from kxchange.graph import Graph
 from kxchange.table import Table
 from kxchange.types import DType, TensorType
 from kxchange_onnx.dims_out import bind_symbols, scalar, vector
+from kxchange_onnx.loop_form import LoopForm, loop_form
 from kxchange_onnx.lowering import lower_graph
 from kxchange_onnx.writing import CURRENT, Scope, constant, describe, emit, emit_many, nested, set_type, type_of
 
@@ -26,6 +27,10 @@ def _input(name: str, type: TensorType) -> ir.Value:
     set_type(value, type)
     bind_symbols(value, type)
     return value
+
+
+def _input_like(value: ir.Value) -> ir.Value:
+    return _input("carry", type_of(value))
 
 
 def _body(
@@ -67,14 +72,50 @@ def _(predicate: ir.Value, *operands: ir.Value, branches: tuple[Graph, Graph]) -
 def _(*operands: ir.Value, cond: Graph, body: Graph, cond_consts: int, body_consts: int) -> tuple[ir.Value, ...]:
     first = cond_consts + body_consts
     test_values, step_values, carry = operands[:cond_consts], operands[cond_consts:first], operands[first:]
+    form = loop_form(cond, body, cond_consts, body_consts)
+    if form is not None and (form.step is None or _is_zero(carry[form.step])) and not _reads_own(form):
+        return _conditional(form, test_values, step_values, carry, body)
     (start,) = lower_graph(cond, (*test_values, *carry))
     with nested() as scope:
-        before = [_input("carry", type_of(value)) for value in carry]
+        before = [_input_like(value) for value in carry]
         inputs = [_input("iteration", COUNT), _input("condition", FLAG), *before]
         after = lower_graph(body, (*step_values, *before))
         (again,) = lower_graph(cond, (*test_values, *after))
         loop = _body(scope, inputs, [again, *after], [FLAG, *_types(body)])
     return tuple(emit_many("Loop", len(carry), None, start, *carry, body=loop))
+
+
+def _is_zero(start: ir.Value) -> bool:
+    return start.const_value is not None and not start.const_value.numpy().any()
+
+
+def _reads_own(form: LoopForm) -> bool:
+    """Whether anything reads where the count or the condition ended: a Loop does not tell."""
+    writer = CURRENT.get()
+    return any(writer.node.outputs[index] in writer.read for index in (form.flag, form.step) if index is not None)
+
+
+def _conditional(
+    form: LoopForm,
+    test_values: Sequence[ir.Value],
+    step_values: Sequence[ir.Value],
+    carry: Sequence[ir.Value],
+    body: Graph,
+) -> tuple[ir.Value, ...]:
+    """A Loop that counts and tests by itself: what was read from one is written as it was."""
+    kept = [index for index in range(len(carry)) if index not in (form.flag, form.step)]
+    inner = Graph(body.inputs, tuple(body.outputs[index] for index in (form.flag, *kept)))
+    with nested() as scope:
+        inputs = [_input("iteration", COUNT), _input("condition", FLAG), *(_input_like(carry[i]) for i in kept)]
+        own = dict(zip(kept, inputs[2:], strict=True)) | {form.flag: inputs[1]}
+        if form.step is not None:
+            own[form.step] = inputs[0]
+        results = lower_graph(inner, (*step_values, *(own[index] for index in range(len(carry)))))
+        loop = _body(scope, inputs, results, _types(inner))
+    count = None if form.limit is None else test_values[form.limit]
+    outputs = emit_many("Loop", len(kept), count, carry[form.flag], *(carry[index] for index in kept), body=loop)
+    ends = dict(zip(kept, outputs, strict=True))
+    return tuple(ends.get(index, start) for index, start in enumerate(carry))
 
 
 @TABLE.rule("scan")

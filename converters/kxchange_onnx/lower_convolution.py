@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from kxchange.dims import Dim, divide_exact
@@ -13,6 +14,7 @@ from kxchange.types import DType
 from kxchange_onnx.dims_out import vector
 from kxchange_onnx.kernels import takes
 from kxchange_onnx.opsets import target
+from kxchange_onnx.scaling import scaled_size
 from kxchange_onnx.writing import constant, emit, type_of
 
 TABLE = Table("onnx")
@@ -147,7 +149,7 @@ def _resizes(node: Node) -> bool:
     """
     attrs, shape = node.attrs, node.types[0].shape
     x = node.inputs[0]
-    if x is None or attrs["channel_axis"] != 1 or not takes("Resize")(node) or attrs["scales"] is not None:
+    if x is None or attrs["channel_axis"] != 1 or not takes("Resize")(node) or not _scales_say_all(node):
         return False
     if attrs["antialias"] and (target() < NEWER["antialias"] or attrs["mode"] == "nearest"):
         return False
@@ -157,6 +159,17 @@ def _resizes(node: Node) -> bool:
     if attrs["mode"] == "nearest":
         return not static
     return len(shape) == 4 or (len(shape) == 3 and attrs["mode"] == "linear" and not attrs["antialias"])
+
+
+def _scales_say_all(node: Node) -> bool:
+    """Whether stated scales give the sizes as ONNX computes these; near a tie nearest needs the very scale."""
+    attrs, (x, *_) = node.attrs, node.inputs
+    if attrs["scales"] is None or x is None:
+        return x is not None
+    if attrs["mode"] == "nearest" and any(float(np.float32(scale)) != scale for scale in attrs["scales"]):
+        return False
+    axes = zip(x.shape[2:], attrs["sizes"], attrs["scales"], strict=True)
+    return all(scaled_size(old, scale) == new for old, new, scale in axes)
 
 
 @TABLE.rule("resize", when=_resizes)
@@ -179,8 +192,9 @@ def _(
         modes["nearest_mode"] = nearest_mode
     # All axes are named: where it moves a Transpose past a Resize with `axes`, ONNX Runtime 1.32 loses the sizes.
     factors = [divide_exact(new, old) for new, old in zip(sizes, shape[2:], strict=True)]
-    known = all(isinstance(factor, int) for factor in factors)
-    scale = constant([1, 1, *factors], DType.FLOAT32) if known else None
+    stated = factors if scales is None else scales
+    known = scales is not None or all(isinstance(factor, int) for factor in factors)
+    scale = constant([1, 1, *stated], DType.FLOAT32) if known else None
     return emit(
         "Resize",
         x,

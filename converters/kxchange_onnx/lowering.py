@@ -15,6 +15,10 @@ from kxchange_onnx.writing import CURRENT, finish
 
 def lower_graph(graph: Graph, args: Sequence[ir.Value]) -> tuple[ir.Value, ...]:
     """Emit the nodes of `graph` into the open scope; returns the values of its outputs."""
+    read = CURRENT.get().read
+    read.update(graph.outputs)
+    for node in graph.nodes():
+        read.update(value for value in node.inputs if value is not None)
     return interpret(graph, args, _apply)
 
 

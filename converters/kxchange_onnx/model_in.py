@@ -142,7 +142,9 @@ class _Reader:
 
     def _check(self, outputs: Outputs, who: str) -> None:
         for name in outputs.empty:
-            self.lifter.block("output", "it is an empty optional, which is no tensor", repr(name))
+            self.lifter.block(
+                "output", "it is no tensor, but an empty optional or a sequence of unknown length", repr(name)
+            )
         blockers: list[Blocker] = collected(self.lifter)
         if blockers:
             raise UnsupportedOpError(f"kxchange reading {who}", blockers, ADVICE)
@@ -175,7 +177,7 @@ class _Reader:
 
     def _metadata(self) -> dict[str, str]:
         described = {"doc_string": self.proto.doc_string, "graph_doc_string": self.proto.graph.doc_string}
-        return {**self.records.metadata, **{key: text for key, text in described.items() if text}}
+        return {**self.records.metadata, **self.lifter.notes, **{key: text for key, text in described.items() if text}}
 
     def _provenance(self, opsets: Mapping[str, int]) -> dict[str, Any]:
         return {

@@ -16,7 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from kxchange.dims import Dim, DimExpr, Ranges
-from kxchange.graph import Node, Source
+from kxchange.graph import Node, Source, Value
 from kxchange.model import Parameter
 from kxchange.table import Table
 from kxchange.types import DType, TensorType
@@ -64,6 +64,7 @@ class Writer:
         weights: Initializers of parameters by the parameters' names.
         names: Every name given so far, with the number last tried behind it.
         reserved: Names that wait for the parameters that have them.
+        read: Values of the canonical graphs that something reads.
     """
 
     def __init__(self, table: Table, parameters: Mapping[str, Parameter], ranges: Ranges) -> None:
@@ -71,6 +72,7 @@ class Writer:
         self.parameters = parameters
         self.ranges = ranges
         self.scope = Scope()
+        self.read: set[Value] = set()
         self.node = Node("input", (), {}, ())
         self.initializers: dict[str, ir.Value] = {}
         self.names: dict[str, int] = {}

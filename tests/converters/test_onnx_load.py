@@ -373,6 +373,50 @@ def recurrent(direction: str) -> onnx.ModelProto:
     return build(nodes, {"x": ["t", "n", 3]}, ["y", "h", "c"], tensors)
 
 
+def resized(model: onnx.ModelProto, tmp_path: Path) -> Any:
+    """The model read, written, and read again, with the outputs of both for one image."""
+    first = kx.capture(model)
+    first.save(tmp_path / "m.onnx")
+    second, x = kx.load(tmp_path / "m.onnx"), normal(1, 2, 21, 13)
+    np.testing.assert_allclose(second(x=x)["y"], first(x=x)["y"], rtol=1e-5, atol=1e-6)
+    assert second.main.output_types["y"].shape == first.main.output_types["y"].shape
+    np.testing.assert_allclose(kx.run(first, {"x": x}, backend="onnx")["y"], first(x=x)["y"], rtol=1e-4, atol=1e-5)
+    return first
+
+
+def test_sizes_that_a_strided_convolution_gives_are_read_back(tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", "x w", "c", strides=[2, 2], pads=[1, 1, 1, 1]),
+        node("Conv", "c v", "d", strides=[2, 2], pads=[1, 1, 1, 1]),
+        node("Shape", "c", "s"),
+        node("Resize", "d - - s", "y", mode="linear", coordinate_transformation_mode="half_pixel"),
+    ]
+    weights = {"w": normal(3, 2, 3, 3), "v": normal(3, 3, 3, 3)}
+    model = resized(build(nodes, {"x": [1, 2, "h", "w_"]}, ["y"], weights), tmp_path)
+    assert str(model.main.output_types["y"].shape[2]) == "(h-1)//2+1"
+
+
+@pytest.mark.parametrize("mode", ["cubic", "linear", "nearest"])
+def test_a_scale_of_one_and_a_half_of_a_symbolic_size(tmp_path: Path, mode: str) -> None:
+    scales = {"s": np.array([1, 1, 1.5, 1.5], np.float32)}
+    resize = node("Resize", "x - s", "y", mode=mode, coordinate_transformation_mode="half_pixel")
+    resized(build([resize], {"x": [1, 2, "h", "w"]}, ["y"], scales), tmp_path)
+
+
+@pytest.mark.parametrize("size", [1, 2, 9])
+def test_a_division_that_truncates_what_may_be_negative(size: int) -> None:
+    """``Div`` of integers truncates: of ``h - 2`` by 4 it is 0 for a size of 1, not -1."""
+    nodes = [
+        node("Shape", "x", "s"),
+        node("Sub", "s two", "less"),
+        node("Div", "less four", "part"),
+        node("Add", "part two", "n"),
+        node("ConstantOfShape", "n", "y"),
+    ]
+    model = kx.capture(build(nodes, {"x": ["h"]}, ["y"], {"two": i64(2), "four": i64(4)}))
+    assert model(x=np.zeros(size, np.float32))["y"].shape == (int((size - 2) / 4) + 2,)
+
+
 @pytest.mark.parametrize("direction", ["forward", "bidirectional"])
 def test_a_recurrent_layer_comes_back_as_one(tmp_path: Path, direction: str) -> None:
     first = kx.capture(recurrent(direction))

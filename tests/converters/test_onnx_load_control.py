@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -256,3 +257,153 @@ def test_sequences_are_resolved() -> None:
         make(nodes, [value("x", F, [3, 2])], [value("y", F, [2, 2])]), x=np.arange(6, dtype=np.float32).reshape(3, 2)
     )
     assert ops_of(model) <= {"split", "concat"}
+
+
+def described(model: Any) -> Any:
+    """Ops and types of a graph, those of its bodies with them."""
+
+    def of(graph: Any) -> Any:
+        return [
+            (n.op, n.types, [of(b) for b in (n.attrs.get("cond"), n.attrs.get("body")) if b], len(n.inputs))
+            for n in graph.nodes()
+        ]
+
+    return of(model.main.graph)
+
+
+@pytest.mark.parametrize("counted", [False, True])
+@pytest.mark.parametrize("stated", [False, True])
+def test_a_loop_until_a_condition_is_written_as_it_was(tmp_path: Path, counted: bool, stated: bool) -> None:
+    """Its count and its condition are its own: they do not become carried values, one more at each trip."""
+    inputs = [value("m", INT), value("b", B), value("x", F, [2]), value("a", F, [2])]
+    node = loop("m" if counted else "", "b" if stated else "", limit=True)
+    if not counted:  # nothing reads the step then
+        node.attribute[0].g.node[0].CopyFrom(helper.make_node("Constant", [], ["fi"], value_float=0.5))
+    first = kx.capture(make([node], inputs, [value("y", F, [2])]))
+    first.save(tmp_path / "m.onnx")
+    second = kx.load(tmp_path / "m.onnx")
+    assert described(first) == described(second)
+    written = next(node for node in onnx.load(tmp_path / "m.onnx").graph.node if node.op_type == "Loop")
+    assert (bool(written.input[0]), len(written.input)) == (counted, 3)
+    arrays = {"m": np.array(3), "b": np.array(True), "x": np.float32([1, 2]), "a": np.float32([2, 2])}
+    np.testing.assert_allclose(second(**arrays)["y"], first(**arrays)["y"])
+
+
+def test_a_loop_of_a_known_length_is_written_as_it_was(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Shape", ["z"], ["s"]), helper.make_node("Squeeze", ["s"], ["m"]), loop("m", "")]
+    inputs = [value("x", F, [2]), value("a", F, [2]), value("z", F, ["n"])]
+    first = kx.capture(make(nodes, inputs, [value("y", F, [2]), value("ys", F, ["n", 2])]))
+    first.save(tmp_path / "m.onnx")
+    assert described(first) == described(kx.load(tmp_path / "m.onnx"))
+
+
+def test_a_loop_whose_count_is_read_keeps_it(tmp_path: Path) -> None:
+    """A Loop does not tell at which step it ended, so a carried count that is read stays a carried value."""
+    jax = pytest.importorskip("jax")
+
+    def steps(x: Any) -> Any:
+        def go(state: Any) -> Any:
+            return state[1]
+
+        def step(state: Any) -> Any:
+            count, _, total = state
+            return count + 1, (total * 2).sum() < 100, total * 2
+
+        return jax.lax.while_loop(go, step, (np.int32(0), True, x))
+
+    model = kx.capture(steps, np.ones(2, np.float32))
+    wanted = model(**{model.input_names[0]: np.ones(2, np.float32)})
+    found = kx.run(model, {model.input_names[0]: np.ones(2, np.float32)}, backend="onnx")
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+def counting(bound: str, start: str, limit: str) -> Any:
+    """``v = v + i`` while a carried counter is below `bound`: how tf2onnx writes a loop over time."""
+    nodes = [
+        helper.make_node("Cast", ["k"], ["fk"], to=F),
+        helper.make_node("Add", ["v", "fk"], ["w"]),
+        helper.make_node("Identity", ["w"], ["out"]),
+        helper.make_node("Add", ["k", "one"], ["next"]),
+        helper.make_node("Less", ["next", bound], ["below"]),
+        helper.make_node("Less", ["i", bound], ["also"]),
+        helper.make_node("And", ["below", "also"], ["go"]),
+    ]
+    body = graph(
+        nodes,
+        [value("i", INT), value("c", B), value("k", INT), value("v", F, [2])],
+        [value("go", B), value("next", INT), value("w", F, [2]), value("out", F, [2])],
+    )
+    return helper.make_node("Loop", [limit, start, "zero", "x"], ["end", "y", "ys"], body=body)
+
+
+@pytest.mark.parametrize("limit", ["", "n", "huge"])
+@pytest.mark.parametrize("size", [0, 1, 3])
+def test_a_condition_that_counts_to_a_size_is_a_scan(limit: str, size: int) -> None:
+    nodes = [
+        helper.make_node("Shape", ["z"], ["s"]),
+        helper.make_node("Squeeze", ["s"], ["n"]),
+        helper.make_node("Less", ["zero", "n"], ["any"]),
+        counting("n", "any", limit),
+    ]
+    held = {"zero": np.array(0), "one": np.array(1), "huge": np.array(2**63 - 1)}
+    inputs = [value("x", F, [2]), value("z", F, ["t"])]
+    proto = make(nodes, inputs, [value("y", F, [2]), value("ys", F, None)], held)
+    model = compare(proto, x=np.float32([1, 2]), z=np.zeros(size, np.float32))
+    assert "scan" in ops_of(model)
+    assert str(model.main.output_types["ys"]) == "float32[t, 2]"
+
+
+@pytest.mark.parametrize("bound", [-3, 0, 1, 4])
+def test_the_first_step_is_taken_where_no_condition_stands_before_it(bound: int) -> None:
+    held = {"zero": np.array(0), "one": np.array(1), "n": np.array(bound)}
+    proto = make([counting("n", "", "")], [value("x", F, [2])], [value("y", F, [2]), value("ys", F, None)], held)
+    compare(proto, x=np.float32([1, 2]))
+
+
+def test_a_start_that_says_otherwise_than_the_count_is_not_counted() -> None:
+    held = {"zero": np.array(0), "one": np.array(1), "n": np.array(4)}
+    inputs = [value("x", F, [2]), value("b", B)]
+    proto = make([counting("n", "b", "")], inputs, [value("y", F, [2]), value("ys", F, None)], held)
+    with pytest.raises(UnsupportedOpError, match="only a run can tell"):
+        kx.capture(proto)
+
+
+def appending(new_axis: int, axis: int) -> Any:
+    """A list comprehension over the rows of z, joined at the end: how TorchScript exports one."""
+    body = graph(
+        [
+            helper.make_node("Gather", ["z", "i"], ["row"], axis=0),
+            helper.make_node("Mul", ["row", "x"], ["item"]),
+            helper.make_node("SequenceInsert", ["list", "item"], ["longer"]),
+            helper.make_node("Identity", ["c"], ["go"]),
+        ],
+        [value("i", INT), value("c", B), helper.make_tensor_sequence_value_info("list", F, None)],
+        [value("go", B), helper.make_tensor_sequence_value_info("longer", F, None)],
+    )
+    nodes = [
+        helper.make_node("SequenceEmpty", [], ["empty"]),
+        helper.make_node("Shape", ["z"], ["s"], start=0, end=1),
+        helper.make_node("Squeeze", ["s"], ["n"]),
+        helper.make_node("Loop", ["n", "", "empty"], ["items"], body=body),
+        helper.make_node("ConcatFromSequence", ["items"], ["y"], axis=axis, new_axis=new_axis),
+        helper.make_node("SequenceLength", ["items"], ["length"]),
+    ]
+    inputs = [value("x", F, [2, 3]), value("z", F, ["t", 2, 3])]
+    return make(nodes, inputs, [value("y", F, None), value("length", INT)])
+
+
+@pytest.mark.parametrize(("new_axis", "axis"), [(1, 0), (1, 2), (1, -1), (0, 0), (0, 1)])
+def test_a_loop_that_appends_to_a_sequence_stacks(new_axis: int, axis: int) -> None:
+    operands = {"x": np.ones((2, 3), np.float32) * 2, "z": RNG.standard_normal((4, 2, 3)).astype(np.float32)}
+    model = compare(appending(new_axis, axis), **operands)
+    assert "scan" in ops_of(model)
+
+
+def test_a_sequence_of_unknown_length_is_not_taken_apart() -> None:
+    proto = appending(1, 0)
+    first = helper.make_node("SequenceAt", ["items", "zero"], ["first"])
+    proto.graph.node.append(first)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array(0), "zero"))
+    with pytest.raises(UnsupportedOpError, match="only a run can tell"):
+        kx.capture(proto)

@@ -55,6 +55,12 @@ def test_simplified_layer_norm() -> None:
     agree(node_model("SimplifiedLayerNormalization", inputs, {"epsilon": 1e-6}), inputs)
 
 
+def test_layer_norm_in_a_file_older_than_its_schema() -> None:
+    """The optimizer of ONNX Runtime fuses into the default domain, whatever opset the file has."""
+    inputs = {"x": normal(2, 3, 8), "g": normal(8), "b": normal(8)}
+    agree(node_model("LayerNormalization", inputs, opset=14), inputs)
+
+
 def test_embed_layer_norm() -> None:
     inputs = {"ids": np.array([[1, 2, 0]], np.int32), "seg": np.array([[0, 1, 1]], np.int32)}
     tables = {"w": normal(5, 4), "p": normal(6, 4), "s": normal(2, 4), "g": normal(4), "b": normal(4)}
@@ -88,6 +94,13 @@ def test_attention(causal: int, masked: bool) -> None:
     if masked:
         inputs["m"] = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], np.int32)
     check("Attention", inputs, {"num_heads": 2, "unidirectional": causal}, atol=1e-5)
+
+
+@pytest.mark.parametrize("ends", [[3, 5], [3, 5, 1, 0]])
+def test_attention_over_rows_that_end(ends: list[int]) -> None:
+    """What EmbedLayerNormalization counts: the end of each row, or its end and its start."""
+    inputs = {"x": normal(2, 5, 8), "w": normal(8, 24), "b": normal(24), "m": np.array(ends, np.int32)}
+    check("Attention", inputs, {"num_heads": 2}, atol=1e-5)
 
 
 def test_attention_with_past() -> None:

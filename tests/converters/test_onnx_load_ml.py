@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier, RandomForestRegressor
 
+import kxchange as kx
 from kxchange.errors import UnsupportedOpError
 from tests.onnx_nodes import agree, node_model, run_ours
 
@@ -162,3 +164,41 @@ def test_one_hot_encoder() -> None:
 def test_label_encoder() -> None:
     attributes = {"keys_int64s": [3, 1], "values_floats": [0.5, 1.5], "default_float": -2.0}
     check("LabelEncoder", {"x": np.array([3, 1, 4], np.int64)}, attributes, version=2)
+
+
+@pytest.mark.parametrize(("kind", "params"), [("RBF", [0.3, 0, 0]), ("POLY", [0.5, 1, 3]), ("SIGMOID", [0.2, 0.1, 0])])
+@pytest.mark.parametrize("one_class", [0, 1])
+def test_support_vector_regressor(kind: str, params: list[float], one_class: int) -> None:
+    attributes = {
+        "coefficients": normal(5).tolist(),
+        "kernel_params": [float(p) for p in params],
+        "kernel_type": kind,
+        "n_supports": 5,
+        "one_class": one_class,
+        "post_transform": "NONE",
+        "rho": [0.25],
+        "support_vectors": normal(5, 3).reshape(-1).tolist(),
+    }
+    check("SVMRegressor", {"x": normal(7, 3)}, attributes)
+
+
+def test_support_vector_regressor_without_vectors_is_linear() -> None:
+    attributes: dict[str, Any] = {
+        "coefficients": [0.5, -1.0, 2.0],
+        "kernel_params": [0.0, 0.0, 0.0],
+        "kernel_type": "LINEAR",
+        "rho": [0.25],
+    }
+    check("SVMRegressor", {"x": normal(4, 3)}, attributes)
+
+
+def test_a_zip_map_gives_the_scores_and_notes_their_columns() -> None:
+    """What scikit-learn's converter puts behind every classifier: a list of maps from label to score."""
+    x = normal(4, 3)
+    node = onnx.helper.make_node("ZipMap", ["x"], ["y"], name="zip", domain=ML, classlabels_int64s=[3, 5, 7])
+    info = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 3])
+    graph = onnx.helper.make_graph([node], "g", [info], [onnx.ValueInfoProto(name="y")])
+    imports = [onnx.helper.make_opsetid("", 18), onnx.helper.make_opsetid(ML, 1)]
+    model = kx.capture(onnx.helper.make_model(graph, opset_imports=imports, ir_version=10))
+    np.testing.assert_array_equal(model(x=x)["y"], x)
+    assert model.metadata["columns.zip"] == "[3, 5, 7]"

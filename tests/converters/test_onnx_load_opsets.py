@@ -298,6 +298,25 @@ def test_one_hot_counts_negative_indices_from_the_end() -> None:
     check("OneHot", inputs, constants={"depth": ints(3), "values": np.array([5, 6], np.float32)}, opset=11)
 
 
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("form", ["peepholes", "coupled", "two activations"])
+def test_lstm_of_unusual_cells(direction: str, form: str) -> None:
+    ways = 2 if direction == "bidirectional" else 1
+    inputs = {"x": normal(4, 2, 3)}
+    held = {"w": normal(ways, 20, 3), "r": normal(ways, 20, 5), "b": normal(ways, 40), "h": normal(ways, 2, 5)}
+    attributes: dict[str, Any] = {"hidden_size": 5, "direction": direction}
+    operands = ["x", "w", "r", "b", "", "h"]
+    if form == "peepholes":
+        held |= {"p": normal(ways, 15)}
+        operands += ["", "p"]
+    elif form == "coupled":
+        attributes["input_forget"] = 1
+    else:
+        attributes["activations"] = ["Sigmoid", "Tanh", "Relu"] * ways
+    model = node_model("LSTM", inputs, attributes, constants=held, operands=operands, outputs=("y", "yh", "yc"))
+    agree(model, inputs, atol=1e-5)
+
+
 @pytest.mark.parametrize("detect", [(1, 1), (1, 0), (0, 1), (0, 0)])
 def test_is_inf(detect: tuple[int, int]) -> None:
     x = np.array([np.inf, -np.inf, np.nan, 0], np.float32)
