@@ -19,6 +19,7 @@ from kxchange.graph import Graph, Node, Value, placeholder
 from kxchange.model import Function, Model
 from kxchange.types import DType, TensorType
 from kxchange_keras import looping  # noqa: F401 - fills the table of control flow
+from kxchange_keras.decoding import leaves
 from kxchange_keras.examples_in import Examples, plan_shapes
 from kxchange_keras.layer_tree import Layer
 from kxchange_keras.live_layers import LiveLayers
@@ -78,7 +79,7 @@ def run_example(source: Any, examples: Examples) -> list[Any]:
     if "training" in inspect.signature(source.call).parameters:
         kwargs.setdefault("training", False)
     try:
-        return keras.tree.flatten(source(*args, **kwargs))
+        return leaves(source(*args, **kwargs))
     except Exception as error:
         raise CaptureError(
             f"keras cannot call {type(source).__qualname__} on the example inputs: {str(error)[:400]}"
