@@ -164,7 +164,7 @@ def _(call: Call, x: Any) -> Value:
     return value_of(call, x) if stated is None else cast(value_of(call, x), dtype_named(call, stated))
 
 
-@operation("StopGradient", "Copy", "Conjugate", "Conj", "Real")
+@operation("StopGradient", "Copy")
 def _(call: Call, x: Any) -> Value:
     return value_of(call, x)
 
