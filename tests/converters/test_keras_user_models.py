@@ -87,3 +87,61 @@ def test_sorting_and_arguments_come_back_from_keras(tmp_path: Path) -> None:
     again, x = kx.load(tmp_path / "net.keras"), normal(4, 7)
     for found, own in zip(again(x=x).values(), model(x=x).values(), strict=True):
         np.testing.assert_array_equal(found, own)
+
+
+tensorflow_only = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="its code calls TensorFlow")
+
+
+def direct(body: Any) -> Any:
+    """A model with a layer whose code calls TensorFlow, between layers of Keras."""
+
+    class Direct(L.Layer):
+        def build(self, shape: Any) -> None:
+            self.w = self.add_weight(shape=(shape[-1], 4), name="w")
+            self.steps = self.add_weight(shape=(), name="steps", trainable=False, initializer="zeros")
+
+        def call(self, x: Any) -> Any:
+            return body(self, x)
+
+    given = keras.Input((3,), name="x")
+    return keras.Model(given, L.Dense(2, name="last")(Direct(name="direct")(L.Dense(3, name="first")(given))))
+
+
+@tensorflow_only
+def test_code_that_calls_tensorflow() -> None:
+    import tensorflow as tf
+
+    net, x = direct(lambda self, x: tf.nn.elu(tf.matmul(tf.nn.l2_normalize(x, axis=-1), self.w))), normal(5, 3)
+    model = kx.capture(net, x)
+    assert model.dims == ("batch",) and model.provenance["through"] == "a graph of TensorFlow"
+    assert [*model.parameters] == [v.path for v in net.variables]
+    for rows in (1, 7):
+        x = normal(rows, 3, seed=rows)
+        np.testing.assert_allclose(next(iter(model(x=x).values())), array(net(x)), rtol=1e-5, atol=1e-6)
+
+
+@tensorflow_only
+@pytest.mark.parametrize("what", ["random", "written", "python"])
+def test_code_that_calls_tensorflow_and_cannot_be_taken(what: str) -> None:
+    import tensorflow as tf
+
+    def body(self: Any, x: Any) -> Any:
+        if what == "random":
+            return tf.matmul(x, self.w) + tf.random.normal([4])
+        if what == "written":
+            self.steps.value.assign_add(tf.reduce_sum(tf.abs(x)))
+            return tf.matmul(x, self.w) + self.steps
+        return tf.ensure_shape(tf.numpy_function(lambda y: y, [tf.matmul(x, self.w)], tf.float32), [None, 4])
+
+    with pytest.raises(kx.KxchangeError):
+        kx.capture(direct(body), normal(5, 3))
+
+
+def test_the_scaling_layer_of_an_architecture_of_keras(tmp_path: Path) -> None:
+    from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
+
+    given = keras.Input((4,), name="x")
+    net = keras.Model(given, CustomScaleLayer(0.2)([given, L.Dense(4)(given)]))
+    net.save(tmp_path / "net.keras")
+    model, x = kx.load(tmp_path / "net.keras"), normal(3, 4)
+    np.testing.assert_allclose(next(iter(model(x=x).values())), array(net(x)), rtol=1e-5, atol=1e-6)
