@@ -37,7 +37,7 @@ def capture_graph(
         raise refusal
     import tensorflow as tf
 
-    from kxchange_tensorflow.capture import lift_concrete
+    from kxchange_tensorflow.capture import lift_concrete, writes
 
     shapes, _ = plan_shapes(examples, dynamic)
     found: list[Any] = []
@@ -58,6 +58,8 @@ def capture_graph(
         concrete: Any = tf.function(call).get_concrete_function(*specs)
     except Exception:
         raise refusal from None
+    if writes(concrete):  # what was written would be lost
+        raise refusal
     live = LiveLayers(source)
     try:
         model = lift_concrete(

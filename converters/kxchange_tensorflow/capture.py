@@ -19,6 +19,8 @@ from kxchange_tensorflow.tflite_load import free_name
 from kxchange_tensorflow.wire import Message
 
 Dynamic = Mapping[str, Sequence[Any]]
+WRITES = ("AssignVariable", "AssignAdd", "AssignSub", "ResourceApply", "ResourceScatter", "ResourceStridedSliceAssign")
+"""How the names of operations begin that write variables."""
 
 
 def capture(source: Any, *args: Any, dynamic: Dynamic | None = None, **kwargs: Any) -> Model:
@@ -59,7 +61,9 @@ def lift_concrete(
 
     Raises:
         UnsupportedOpError: It has operators that cannot be lifted; all of them are listed.
+        CaptureError: It writes a variable and reads it again.
     """
+    _refuse_stale_reads(concrete)
     record = graph_of(Message(memoryview(concrete.graph.as_graph_def(add_shapes=False).SerializeToString())))
     captured = _captured(concrete, {id(variable): name for variable, name in variables})
     given = [tensor for tensor in concrete.inputs if tensor.name.split(":")[0] not in captured]
@@ -74,6 +78,28 @@ def lift_concrete(
     functions = building.functions([entry])
     building.order([name for _, name in variables], [_parameter(name, v) for v, name in variables])
     return building.model(functions, provenance={"backend": "tensorflow", "tensorflow": tf.__version__})
+
+
+def writes(concrete: Any) -> list[Any]:
+    """The operations of a function, and of the functions in it, that write variables."""
+    record = concrete.graph.as_graph_def()
+    nodes = [*record.node, *(node for function in record.library.function for node in function.node_def)]
+    return [node for node in nodes if node.op.startswith(WRITES)]
+
+
+def _refuse_stale_reads(concrete: Any) -> None:
+    """A graph keeps what a function computes, not the order of its effects: a read after a write would be stale.
+
+    Raises:
+        CaptureError: A variable is read behind a write.
+    """
+    for op in concrete.graph.get_operations():
+        behind = [other for other in op.control_inputs if other.type.startswith(WRITES)]
+        if op.type == "ReadVariableOp" and any(other.inputs[0] is op.inputs[0] for other in behind):
+            raise CaptureError(
+                f"tensorflow cannot capture a function that writes the variable of {op.name!r} and reads it again: "
+                "return the new value as an output instead."
+            )
 
 
 def _renamed(ports: tuple[Port, ...], names: Sequence[str]) -> tuple[Port, ...]:

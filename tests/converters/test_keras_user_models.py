@@ -117,7 +117,8 @@ def test_code_that_calls_tensorflow() -> None:
     assert [*model.parameters] == [v.path for v in net.variables]
     for rows in (1, 7):
         x = normal(rows, 3, seed=rows)
-        np.testing.assert_allclose(next(iter(model(x=x).values())), array(net(x)), rtol=1e-5, atol=1e-6)
+        found = model(**{model.input_names[0]: x})
+        np.testing.assert_allclose(next(iter(found.values())), array(net(x)), rtol=1e-5, atol=1e-6)
 
 
 @tensorflow_only

@@ -71,3 +71,15 @@ def test_a_loop_over_time() -> None:
         x = normal(rows, 4, 3, seed=rows)
         found = next(iter(model(**{model.input_names[0]: x}).values()))
         np.testing.assert_allclose(found, function(x).numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_variable_that_is_read_after_it_is_written() -> None:
+    count = tf.Variable(0.0, name="count")
+
+    @tf.function(input_signature=[tf.TensorSpec([2], tf.float32)])
+    def function(x: Any) -> Any:
+        count.assign_add(tf.reduce_sum(x))
+        return x + count
+
+    with pytest.raises(kx.KxchangeError, match="reads it again"):
+        kx.capture(function)
