@@ -45,8 +45,8 @@ def capture(source: Any, *args: Any, dynamic: Mapping[str, Any] | None = None, *
     A Sequential or Functional model of Keras's own layers is lifted from its config and variables; nothing is run. A
     model whose wiring is code (a subclass of `keras.Model`, custom layers) is run once on the example inputs and then
     called on symbolic tensors, twice: layers of Keras are lifted whole, and the rest as the operations of `keras.ops`
-    that their `call` makes, on any backend. Code that calls TensorFlow itself is taken as TensorFlow's graph of it, where
-    Keras runs on TensorFlow. Its parameters are called by the paths of its variables.
+    that their `call` makes, on any backend. Code that calls TensorFlow itself is taken as the graph that TensorFlow
+    traces, where Keras runs on it. Its parameters are called by the paths of its variables.
 
     Args:
         source: The model or layer.

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from kxchange.dims import Dim
 from kxchange.errors import KxchangeError
 from kxchange.model import Function, Model
 from kxchange_keras.examples_in import Examples, plan_shapes
@@ -35,20 +36,45 @@ def capture_graph(
     """
     if keras.backend.backend() != "tensorflow":
         raise refusal
-    import tensorflow as tf
-
     from kxchange_tensorflow.capture import lift_concrete, writes
 
     shapes, _ = plan_shapes(examples, dynamic)
+    concrete, names, structure = _traced(source, examples, shapes, refusal)
+    if writes(concrete):  # what was written would be lost
+        raise refusal
+    live = LiveLayers(source)
+    try:
+        model = lift_concrete(
+            concrete,
+            backend_variables(source, live.variables),
+            inputs=list(examples.arrays),
+            outputs=names,
+            dynamic={name: [None if isinstance(d, int) else str(d) for d in dims] for name, dims in shapes.items()},
+        )
+    except KxchangeError as error:
+        raise refusal from error
+    return _own(model, live, structure, provenance)
+
+
+def _traced(
+    source: Any, examples: Examples, shapes: Mapping[str, tuple[Dim, ...]], refusal: KxchangeError
+) -> tuple[Any, list[str], Any]:
+    """The concrete function of a model's call, names of its outputs, and their tree.
+
+    Raises:
+        KxchangeError: TensorFlow cannot trace it either.
+    """
+    import tensorflow as tf
+
     found: list[Any] = []
+    trains = "training" in inspect.signature(source.call).parameters
 
     def call(*tensors: Any) -> list[Any]:
         args, kwargs = examples.packed(dict(zip(examples.arrays, tensors, strict=True)))
-        if "training" in inspect.signature(source.call).parameters:
-            kwargs.setdefault("training", False)
-        names, outputs, structure = named_leaves(source(*args, **kwargs), tf.is_tensor)
+        outputs = source(*args, **{**({"training": False} if trains else {}), **kwargs})
+        names, leaves, structure = named_leaves(outputs, tf.is_tensor)
         found[:] = [names, structure]
-        return [tf.identity(output) for output in outputs]
+        return [tf.identity(leaf) for leaf in leaves]
 
     specs = [
         tf.TensorSpec([size if isinstance(size, int) else None for size in shapes[name]], array.dtype)
@@ -58,20 +84,7 @@ def capture_graph(
         concrete: Any = tf.function(call).get_concrete_function(*specs)
     except Exception:
         raise refusal from None
-    if writes(concrete):  # what was written would be lost
-        raise refusal
-    live = LiveLayers(source)
-    try:
-        model = lift_concrete(
-            concrete,
-            backend_variables(source, live.variables),
-            inputs=list(examples.arrays),
-            outputs=found[0],
-            dynamic={name: [None if isinstance(d, int) else str(d) for d in dims] for name, dims in shapes.items()},
-        )
-    except KxchangeError as error:
-        raise refusal from error
-    return _own(model, live, found[1], provenance)
+    return concrete, found[0], found[1]
 
 
 def _own(model: Model, live: LiveLayers, structure: Any, provenance: Mapping[str, Any]) -> Model:

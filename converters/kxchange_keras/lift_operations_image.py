@@ -32,9 +32,7 @@ def _(call: Call, images: Any) -> Value:
     return ops.squeeze(y, axis=(0,)) if unbatched else y
 
 
-def _patches(
-    x: Value, window: tuple[int, ...], steps: tuple[int, ...], rates: tuple[int, ...], padding: Any
-) -> Value:
+def _patches(x: Value, window: tuple[int, ...], steps: tuple[int, ...], rates: tuple[int, ...], padding: Any) -> Value:
     rank = len(window)
     if any(before != 0 or after != 0 for before, after in padding):
         x = ops.pad(x, padding=((0, 0), *padding, (0, 0)), mode="constant", value=0.0)

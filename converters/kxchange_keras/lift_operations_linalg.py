@@ -135,9 +135,7 @@ def _(call: Call, x1: Any, x2: Any) -> Value:
         split = ops.split(x, sizes=(1, 1, 1), axis=axis)
         parts.append([ops.squeeze(part, axis=(axis % x.ndim,)) for part in split])
     a, b = parts
-    rows = [
-        ops.subtract(ops.multiply(a[i], b[j]), ops.multiply(a[j], b[i])) for i, j in ((1, 2), (2, 0), (0, 1))
-    ]
+    rows = [ops.subtract(ops.multiply(a[i], b[j]), ops.multiply(a[j], b[i])) for i, j in ((1, 2), (2, 0), (0, 1))]
     return ops.stack(*rows, axis=int(call.option("axisc", -1)))
 
 

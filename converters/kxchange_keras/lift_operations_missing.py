@@ -112,7 +112,9 @@ def _quantile(call: Call, x: Any, shares: Any, method: str) -> Value:
 def _at(rows: Value, lost: Value, place: float, method: str) -> Value:
     """The element at a place between two, along the last axis."""
     low, high = math.floor(place), math.ceil(place)
-    share = {"lower": 0.0, "higher": 1.0, "midpoint": 0.5, "nearest": float(round(place) - low)}.get(method, place - low)
+    share = {"lower": 0.0, "higher": 1.0, "midpoint": 0.5, "nearest": float(round(place) - low)}.get(
+        method, place - low
+    )
     first, second = (
         ops.squeeze(
             ops.slice(rows, starts=(i,), stops=(i + 1,), steps=(1,), axes=(rows.ndim - 1,)), axis=(rows.ndim - 1,)
@@ -121,7 +123,6 @@ def _at(rows: Value, lost: Value, place: float, method: str) -> Value:
     )
     mixed = first if low == high else ops.add(ops.multiply(first, 1.0 - share), ops.multiply(second, share))
     return ops.where(lost, math.nan, mixed)
-
 
 
 @operation("Trapezoid")
