@@ -15,6 +15,7 @@ from kxchange.model import Model, Parameter, Role
 from kxchange.types import DType, TensorType
 from kxchange_keras.assembling import assemble, plant
 from kxchange_keras.examples_in import Examples, examples_of, examples_of_inputs, is_array, plain_array
+from kxchange_keras.graphing import capture_graph
 from kxchange_keras.layer_config import LayerConfig, read_layer
 from kxchange_keras.layer_tree import Layer
 from kxchange_keras.live_layers import keras_class
@@ -44,7 +45,8 @@ def capture(source: Any, *args: Any, dynamic: Mapping[str, Any] | None = None, *
     A Sequential or Functional model of Keras's own layers is lifted from its config and variables; nothing is run. A
     model whose wiring is code (a subclass of `keras.Model`, custom layers) is run once on the example inputs and then
     called on symbolic tensors, twice: layers of Keras are lifted whole, and the rest as the operations of `keras.ops`
-    that their `call` makes, on any backend. Its parameters are called by the paths of its variables.
+    that their `call` makes, on any backend. Code that calls TensorFlow itself is taken as the graph that TensorFlow
+    traces, where Keras runs on it. Its parameters are called by the paths of its variables.
 
     Args:
         source: The model or layer.
@@ -107,7 +109,10 @@ def _needed(source: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tu
 
 
 def _capture_code(source: Any, examples: Examples, dynamic: Any) -> Model:
-    lifted = capture_code(source, examples, dynamic, _describe(source))
+    try:
+        lifted = capture_code(source, examples, dynamic, _describe(source))
+    except (CaptureError, UnsupportedOpError) as error:
+        lifted = capture_graph(source, examples, dynamic, _describe(source), error)
     lifted.origin = Origin(source, examples)
     return lifted
 

@@ -101,7 +101,8 @@ def map_tree(function: Callable[[Any], Any], tree: Any) -> Any:
     if isinstance(tree, dict):
         return {key: map_tree(function, item) for key, item in tree.items()}
     if isinstance(tree, list | tuple):
-        return type(tree)(map_tree(function, item) for item in tree)
+        items = [map_tree(function, item) for item in tree]
+        return type(tree)(*items) if hasattr(tree, "_fields") else type(tree)(items)
     if isinstance(tree, slice):
         return slice(*(map_tree(function, part) for part in (tree.start, tree.stop, tree.step)))
     return function(tree)

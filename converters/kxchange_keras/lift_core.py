@@ -153,6 +153,13 @@ def _(call: Call, x: Value) -> Value:
     return ops.multiply(x, call.weight("gamma"))
 
 
+@layer("CustomScaleLayer")
+def _(call: Call, inputs: Any) -> Value:
+    """The layer that InceptionResNetV2 of `keras.applications` adds to Keras."""
+    first, second = inputs
+    return ops.add(first, ops.multiply(second, float(call.option("scale"))))
+
+
 refuse_layers("it runs Python code that the file holds", "Lambda")
 refuse_layers("it loads another file and runs what is in it", "TFSMLayer")
 refuse_layers("it wraps code of another framework", "JaxLayer", "FlaxLayer", "TorchModuleWrapper")

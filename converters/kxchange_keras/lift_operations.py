@@ -164,7 +164,7 @@ def _(call: Call, x: Any) -> Value:
     return value_of(call, x) if stated is None else cast(value_of(call, x), dtype_named(call, stated))
 
 
-@operation("StopGradient", "Copy", "Conjugate", "Conj", "Real")
+@operation("StopGradient", "Copy")
 def _(call: Call, x: Any) -> Value:
     return value_of(call, x)
 
@@ -274,3 +274,12 @@ def _(call: Call, condlist: list[Any], choicelist: list[Any], default: Any = 0) 
         first, second = promoted(call, value_of(call, choice), found)
         found = ops.where(_truth(call, condition), first, second)
     return found
+
+
+@operation("View")
+def _(call: Call, x: Any) -> Value:
+    """The same bytes as another type: the last axis grows or shrinks where the widths differ."""
+    value, dtype = value_of(call, x), dtype_named(call, call.option("dtype"))
+    if value.dtype.bits != dtype.bits:
+        call.refuse(f"it reads {value.dtype.value} as {dtype.value}, of another width")
+    return ops.bitcast(value, dtype=dtype)

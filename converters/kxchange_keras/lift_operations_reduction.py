@@ -11,6 +11,7 @@ from kxchange.graph import Value
 from kxchange.shapes import product
 from kxchange.types import DType
 from kxchange_keras.call import Call, cast
+from kxchange_keras.lift_operations_shape import diagonal_of
 from kxchange_keras.promotion import axes_of, dtype_named, float_of, promoted, value_of
 from kxchange_keras.registry import operation
 
@@ -21,7 +22,7 @@ def _axes(call: Call, x: Value) -> dict[str, Any]:
     return {"axis": axes_of(call.option("axis", None), x.ndim), "keepdims": bool(call.option("keepdims", False))}
 
 
-def _countable(x: Value) -> Value:
+def countable(x: Value) -> Value:
     """Narrow whole numbers as int32, in which Keras adds them up."""
     if x.dtype in NARROW:
         return cast(x, DType.INT32)
@@ -30,7 +31,7 @@ def _countable(x: Value) -> Value:
 
 @operation("Sum", "Prod")
 def _(call: Call, x: Any) -> Value:
-    value, stated = _countable(value_of(call, x)), call.option("dtype", None)
+    value, stated = countable(value_of(call, x)), call.option("dtype", None)
     value = value if stated is None else cast(value, dtype_named(call, stated))
     return (ops.sum if call.config.class_name == "Sum" else ops.prod)(value, **_axes(call, value))
 
@@ -153,13 +154,8 @@ def _(call: Call, x: Any) -> Value:
 def _(call: Call, x: Any) -> Value:
     value = value_of(call, x)
     first, second = (int(call.option(name, default)) % value.ndim for name, default in (("axis1", 0), ("axis2", 1)))
-    if int(call.option("offset", 0)) or value.shape[first] != value.shape[second]:
-        call.refuse("it takes a diagonal beside the main one, or of a matrix that is not square")
-    letters = list("abcdefghijklmnop"[: value.ndim])
-    letters[second] = letters[first]
-    rest = [a for i, a in enumerate(letters) if i not in (first, second)]
-    output = rest if call.config.class_name == "Trace" else [*rest, letters[first]]
-    return ops.einsum(_countable(value), equation=f"{''.join(letters)}->{''.join(output)}")
+    found = diagonal_of(call, value, first, second, int(call.option("offset", 0)))
+    return found if call.config.class_name == "Diagonal" else ops.sum(countable(found), axis=(found.ndim - 1,))
 
 
 @operation("Diff")

@@ -315,3 +315,22 @@ def _(call: Call, x: Any) -> Value:
     value = value_of(call, x)
     value = value if value.dtype.is_integer else ops.astype(value, dtype=DType.INT32)
     return ops.one_hot(value, depth=int(call.option("num_classes")), axis=int(call.option("axis", -1)), dtype=dtype)
+
+
+def diagonal_of(call: Call, x: Value, first: int, second: int, offset: int) -> Value:
+    """The diagonal between two axes, last."""
+    rows, columns = x.shape[first], x.shape[second]
+    if offset == 0 and rows == columns:
+        letters = list("abcdefghijklmnop"[: x.ndim])
+        letters[second] = letters[first]
+        rest = [letter for i, letter in enumerate(letters) if i not in (first, second)]
+        return ops.einsum(x, equation=f"{''.join(letters)}->{''.join(rest)}{letters[first]}")
+    if not (isinstance(rows, int) and isinstance(columns, int)):
+        call.refuse("it takes a diagonal beside the main one of a matrix of unknown size")
+    others = [axis for axis in range(x.ndim) if axis not in (first, second)]
+    moved = ops.permute_dims(x, axes=(*others, first, second))
+    flat = ops.reshape(moved, shape=(*moved.shape[:-2], rows * columns))
+    length = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
+    start = offset if offset >= 0 else -offset * columns
+    stop = start + (length - 1) * (columns + 1) + 1 if length else start
+    return ops.slice(flat, starts=(start,), stops=(stop,), steps=(columns + 1,), axes=(flat.ndim - 1,))

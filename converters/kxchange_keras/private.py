@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -145,3 +145,9 @@ def run_wiring(model: Any, inputs: Any) -> Any:
 def flat_layers(model: Any) -> list[Any]:
     """A layer and all inside it."""
     return list(model._flatten_layers())
+
+
+def backend_variables(model: Any, names: Mapping[int, str]) -> list[tuple[Any, str]]:
+    """The variables of the backend behind those of a model, each with the name of the latter."""
+    listed = [*model.variables, *seed_states(model)]
+    return [(variable._value, names[id(variable)]) for variable in listed if id(variable) in names]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,6 +14,7 @@ from kxchange.converter import Runner
 from kxchange.errors import InputError
 from kxchange.model import Array, Function, Model
 from kxchange_keras.capture import Origin
+from kxchange_keras.decoding import leaves
 
 
 def run_source(origin: Any, model: Model, *, function: str | None = None, float64: bool = False) -> Runner:
@@ -41,8 +42,7 @@ def run_source(origin: Any, model: Model, *, function: str | None = None, float6
             keras.tree.pack_sequence_as(live._inputs_struct, tensors) if hasattr(live, "_inputs_struct") else tensors
         )
         found = live(given[0] if isinstance(given, list) and len(given) == 1 else given, training=False)
-        arrays = [np.asarray(keras.ops.convert_to_numpy(leaf)) for leaf in keras.tree.flatten(found)]
-        return dict(zip(entry.output_names, arrays, strict=True))
+        return _numbered(entry, found)
 
     return run
 
@@ -58,11 +58,36 @@ def _code_runner(origin: Origin, entry: Function, *, float64: bool) -> Runner:
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
         args, kwargs = examples.packed({name: keras.ops.convert_to_tensor(inputs[name]) for name in examples.arrays})
         found = origin.model(*args, **{**({"training": False} if trains else {}), **kwargs})
-        leaves = [leaf for leaf in keras.tree.flatten(found) if hasattr(leaf, "shape")]
-        arrays = [np.asarray(keras.ops.convert_to_numpy(leaf)) for leaf in leaves]
-        return dict(zip(entry.output_names, arrays, strict=False))
+        return _numbered(entry, found)
 
     return run
+
+
+def _numbered(entry: Function, found: Any) -> dict[str, Array]:
+    """The outputs of a call by name: Keras's own way to flatten would sort the keys of a dict."""
+    tensors = [leaf for leaf in leaves(found) if hasattr(leaf, "shape")]
+    arrays = [np.asarray(keras.ops.convert_to_numpy(tensor)) for tensor in tensors]
+    return dict(zip(_names(entry, found), arrays, strict=False))
+
+
+def _names(entry: Function, found: Any) -> Sequence[str]:
+    """Names of the outputs in the order in which the call has them."""
+    if entry.structure is None:
+        return entry.output_names
+    named: list[str] = []
+
+    def walk(tree: Any, item: Any) -> None:
+        if isinstance(item, Mapping):
+            for key in item:
+                walk(tree[str(key)], item[key])
+        elif isinstance(item, list | tuple):
+            for inner, part in zip(tree, item, strict=True):
+                walk(inner, part)
+        elif "output" in tree:
+            named.append(tree["output"])
+
+    walk(entry.structure, found)
+    return named
 
 
 def widened(model: Any) -> Any:

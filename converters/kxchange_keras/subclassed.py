@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from kxchange.graph import Graph, Node, Value, placeholder
 from kxchange.model import Function, Model
 from kxchange.types import DType, TensorType
 from kxchange_keras import looping  # noqa: F401 - fills the table of control flow
+from kxchange_keras.decoding import leaves
 from kxchange_keras.examples_in import Examples, plan_shapes
 from kxchange_keras.layer_tree import Layer
 from kxchange_keras.live_layers import LiveLayers
@@ -78,7 +79,7 @@ def run_example(source: Any, examples: Examples) -> list[Any]:
     if "training" in inspect.signature(source.call).parameters:
         kwargs.setdefault("training", False)
     try:
-        return keras.tree.flatten(source(*args, **kwargs))
+        return leaves(source(*args, **kwargs))
     except Exception as error:
         raise CaptureError(
             f"keras cannot call {type(source).__qualname__} on the example inputs: {str(error)[:400]}"
@@ -159,30 +160,37 @@ def _restore(layer: Any, before: dict[str, Any]) -> None:
     vars(layer).update(before)
 
 
-def _function(inputs: list[Value], outputs: Any, tracer: Tracer) -> Function:
+def named_leaves(outputs: Any, is_tensor: Callable[[Any], bool]) -> tuple[list[str], list[Any], Any]:
+    """Names of the tensors in the output tree, the tensors, and the tree where it is more than a list of tensors."""
     names: list[str] = []
-    values: list[Value] = []
+    tensors: list[Any] = []
 
     def walk(item: Any, path: tuple[str, ...]) -> Any:
         if isinstance(item, Mapping):
             return {str(key): walk(inner, (*path, str(key))) for key, inner in item.items()}
         if isinstance(item, list | tuple):
             return [walk(inner, (*path, str(place))) for place, inner in enumerate(item)]
-        if not isinstance(item, SymbolicTensor):
+        if not is_tensor(item):
             return {"value": item if isinstance(item, bool | int | float | str | None) else str(item)}
         names.append(".".join(path) if len(path) > 1 or not path or not path[0].isdigit() else f"output_{path[0]}")
         names[-1] = names[-1] or "output_0"
-        values.append(item.value)
+        tensors.append(item)
         return {"output": names[-1]}
 
     structure = walk(outputs, ())
+    plain = isinstance(structure, list) and all("output" in leaf for leaf in structure if isinstance(leaf, dict))
+    single = isinstance(structure, dict) and set(structure) == {"output"} and isinstance(structure["output"], str)
+    tree = None if single or (plain and all(isinstance(leaf, dict) for leaf in structure)) else structure
+    return names, tensors, tree
+
+
+def _function(inputs: list[Value], outputs: Any, tracer: Tracer) -> Function:
+    names, tensors, tree = named_leaves(outputs, lambda item: isinstance(item, SymbolicTensor))
+    values = [tensor.value for tensor in tensors]
     updates = {f"{name}.next": name for name in tracer.written}
     states = {name: before for name, (before, _) in tracer.lifter.state_outputs.items()}
     values += [*tracer.written.values(), *(value for _, value in tracer.lifter.state_outputs.values())]
     places = (*inputs, *tracer.lifter.state_inputs.values())
-    plain = isinstance(structure, list) and all("output" in leaf for leaf in structure if isinstance(leaf, dict))
-    single = isinstance(structure, dict) and set(structure) == {"output"} and isinstance(structure["output"], str)
-    tree = None if single or (plain and all(isinstance(leaf, dict) for leaf in structure)) else structure
     return Function(Graph(places, tuple(values)), (*names, *updates, *states), {**updates, **states}, tree)
 
 
@@ -234,4 +242,4 @@ def _same(first: Any, second: Any) -> bool:
     return type(first) is type(second) and (first == second or (first != first and second != second))
 
 
-__all__ = ["Layer", "capture_code", "first_difference", "run_example"]
+__all__ = ["Layer", "capture_code", "first_difference", "named_leaves", "run_example"]

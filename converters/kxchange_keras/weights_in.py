@@ -13,6 +13,7 @@ from kxchange.types import DType, TensorType
 from kxchange_keras.hdf5 import member, read_array, subgroup, text_attribute
 from kxchange_keras.layer_tree import Layer
 from kxchange_keras.registry import Weight
+from kxchange_keras.sharing_in import shared_layers, tied_in_order
 
 LAYER_GROUPS = ("layers", "_layer_checkpoint_dependencies", "_self_tracked_trackables")
 """Where a model's layers stand; Keras 3 first, then what TensorFlow's Keras wrote into the same format."""
@@ -25,19 +26,25 @@ def stored_parameters(tree: Layer, root: h5py.Group) -> list[Parameter]:
         WeightError: A layer's variables are missing, or there are more than its class makes.
     """
     found: list[Parameter] = []
+    bare: list[Layer] = []
     problems: list[str] = []
-    _collect(tree, root, found, problems)
+    _collect(tree, root, found, problems, bare)
+    shared = shared_layers(tree, bare)
+    problems += [_miscounted(layer, 0) for layer in bare if id(layer) not in shared]
     if problems:
         listed = "\n".join(f"  {problem}" for problem in problems[:20])
         raise WeightError(f"the weights do not fit the architecture in {len(problems)} places:\n{listed}")
-    return found
+    return tied_in_order(tree, found, shared)
 
 
-def _collect(layer: Layer, group: h5py.Group | None, found: list[Parameter], problems: list[str]) -> None:
+def _collect(
+    layer: Layer, group: h5py.Group | None, found: list[Parameter], problems: list[str], bare: list[Layer]
+) -> None:
     stored = list(_variables(group)) if group is not None else []
-    if len(stored) != len(layer.weights):
-        names = ", ".join(weight.name for weight in layer.weights) or "none"
-        problems.append(f"{layer.config.place}: {len(stored)} stored, its class makes {len(layer.weights)} ({names})")
+    if layer.weights and not stored:
+        bare.append(layer)
+    elif len(stored) != len(layer.weights):
+        problems.append(_miscounted(layer, len(stored)))
     else:
         pairs = zip(layer.weights, stored, strict=True)
         found += [make_parameter(layer, weight, array) for weight, array in pairs if not weight.repeats]
@@ -46,7 +53,12 @@ def _collect(layer: Layer, group: h5py.Group | None, found: list[Parameter], pro
     else:
         groups = {name: _child_group(group, name, child) for name, child in layer.children.items()}
     for name, child in layer.children.items():
-        _collect(child, groups.get(name), found, problems)
+        _collect(child, groups.get(name), found, problems, bare)
+
+
+def _miscounted(layer: Layer, stored: int) -> str:
+    names = ", ".join(weight.name for weight in layer.weights) or "none"
+    return f"{layer.config.place}: {stored} stored, its class makes {len(layer.weights)} ({names})"
 
 
 def make_parameter(layer: Layer, weight: Weight, array: Array) -> Parameter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,12 @@ from kxchange.types import DType
 from kxchange_tensorflow.graph_load import Building, Entry, Port
 from kxchange_tensorflow.graph_proto import NodeRecord, OtherType, Shape, graph_of
 from kxchange_tensorflow.private import captures, module_variables
+from kxchange_tensorflow.tflite_load import free_name
 from kxchange_tensorflow.wire import Message
 
 Dynamic = Mapping[str, Sequence[Any]]
+WRITES = ("AssignVariable", "AssignAdd", "AssignSub", "ResourceApply", "ResourceScatter", "ResourceStridedSliceAssign")
+"""How the names of operations begin that write variables."""
 
 
 def capture(source: Any, *args: Any, dynamic: Dynamic | None = None, **kwargs: Any) -> Model:
@@ -33,11 +37,38 @@ def capture(source: Any, *args: Any, dynamic: Dynamic | None = None, **kwargs: A
         UnsupportedOpError: It has operators that cannot be lifted; all of them are listed.
     """
     concrete = _concrete(source, args, kwargs)
+    model = lift_concrete(concrete, _variables(source), dynamic=dynamic)
+    model.origin = concrete
+    return model
+
+
+def lift_concrete(
+    concrete: Any,
+    variables: Sequence[tuple[Any, str]] = (),
+    *,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    dynamic: Dynamic | None = None,
+) -> Model:
+    """The model of a concrete function.
+
+    Args:
+        concrete: The function.
+        variables: Variables in order, each with its name; others go by their names in TensorFlow.
+        inputs: Names of the inputs, where TensorFlow's own will not do.
+        outputs: Names of the outputs, likewise.
+        dynamic: Dims by input name.
+
+    Raises:
+        UnsupportedOpError: It has operators that cannot be lifted; all of them are listed.
+        CaptureError: It writes a variable and reads it again.
+    """
+    _refuse_stale_reads(concrete)
     record = graph_of(Message(memoryview(concrete.graph.as_graph_def(add_shapes=False).SerializeToString())))
-    captured = _captured(concrete, source)
-    inputs = [tensor for tensor in concrete.inputs if tensor.name.split(":")[0] not in captured]
-    outputs = _output_names(concrete)
-    entry = Entry("main", tuple(_port(tensor) for tensor in inputs), outputs)
+    captured = _captured(concrete, {id(variable): name for variable, name in variables})
+    given = [tensor for tensor in concrete.inputs if tensor.name.split(":")[0] not in captured]
+    ports = _renamed(tuple(_port(tensor) for tensor in given), inputs)
+    entry = Entry("main", ports, _renamed(_output_names(concrete), outputs))
     nodes = {
         name: NodeRecord(name, "VarHandleOp" if isinstance(held, tf.Variable) else "Variable", (), {})
         for name, (_, held) in captured.items()
@@ -45,10 +76,34 @@ def capture(source: Any, *args: Any, dynamic: Dynamic | None = None, **kwargs: A
     merged = type(record)({**record.nodes, **nodes}, record.functions)
     building = Building(merged, "the function", lambda node: _parameter(*captured[node.name]), dynamic=dynamic or {})
     functions = building.functions([entry])
-    building.order(_names(source).values(), [_parameter(name, v) for v, name in _variables(source)])
-    model = building.model(functions, provenance={"backend": "tensorflow", "tensorflow": tf.__version__})
-    model.origin = concrete
-    return model
+    building.order([name for _, name in variables], [_parameter(name, v) for v, name in variables])
+    return building.model(functions, provenance={"backend": "tensorflow", "tensorflow": tf.__version__})
+
+
+def writes(concrete: Any) -> list[Any]:
+    """The operations of a function, and of the functions in it, that write variables."""
+    record = concrete.graph.as_graph_def()
+    nodes = [*record.node, *(node for function in record.library.function for node in function.node_def)]
+    return [node for node in nodes if node.op.startswith(WRITES)]
+
+
+def _refuse_stale_reads(concrete: Any) -> None:
+    """A graph keeps what a function computes, not the order of its effects: a read after a write would be stale.
+
+    Raises:
+        CaptureError: A variable is read behind a write.
+    """
+    for op in concrete.graph.get_operations():
+        behind = [other for other in op.control_inputs if other.type.startswith(WRITES)]
+        if op.type == "ReadVariableOp" and any(other.inputs[0] is op.inputs[0] for other in behind):
+            raise CaptureError(
+                f"tensorflow cannot capture a function that writes the variable of {op.name!r} and reads it again: "
+                "return the new value as an output instead."
+            )
+
+
+def _renamed(ports: tuple[Port, ...], names: Sequence[str]) -> tuple[Port, ...]:
+    return tuple(replace(port, name=name) for port, name in zip(ports, names, strict=True)) if names else ports
 
 
 def _concrete(source: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -73,24 +128,21 @@ def _spec(value: Any) -> Any:
     return tf.TensorSpec([None, *found.shape[1:]] if found.shape.rank else [], found.dtype)
 
 
-def _captured(concrete: Any, source: Any) -> dict[str, tuple[str, Any]]:
-    """Name and variable (or tensor) by the placeholder that stands for it in the graph."""
+def _captured(concrete: Any, names: Mapping[int, str]) -> dict[str, tuple[str, Any]]:
+    """Name and variable (or tensor) by the placeholder that stands for it in the graph; two never share a name."""
     handles = {id(variable.handle): variable for variable in concrete.graph.variables}
-    names = _names(source)
     found: dict[str, tuple[str, Any]] = {}
+    taken = dict.fromkeys(names.values())
+    given: dict[int, str] = {}
     for outer, inner in captures(concrete):
-        variable = handles.get(id(outer))
+        held: Any = handles.get(id(outer), outer)
         label = inner.name.split(":")[0]
-        if variable is None:
-            found[label] = (label, outer)
-        else:
-            found[label] = (names.get(id(variable), variable.name.split(":")[0]), variable)  # pyright: ignore[reportArgumentType]
+        if id(held) not in given:
+            own = held.name.split(":")[0] if isinstance(held, tf.Variable) else label
+            given[id(held)] = names[id(held)] if id(held) in names else free_name(own, taken)
+            taken[given[id(held)]] = None
+        found[label] = given[id(held)], held
     return found
-
-
-def _names(source: Any) -> dict[int, str]:
-    """What to call each variable of a module: the dotted path to it."""
-    return {id(variable): name for variable, name in _variables(source)}
 
 
 def _variables(source: Any) -> list[tuple[Any, str]]:

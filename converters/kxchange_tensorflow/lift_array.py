@@ -169,6 +169,9 @@ def _(
     new_axis_mask: int = 0,
     shrink_axis_mask: int = 0,
 ) -> Value:
+    masks = {"begin": begin_mask, "end": end_mask, "ellipsis": ellipsis_mask, "new": new_axis_mask}
+    if SCOPE.knowledge.content(begin) is None:
+        return shaping_in.picked_slice(x, begin, integers(strides, "stride"), shrink_axis_mask, masks)
     return shaping_in.strided_slice(
         x,
         sizes(begin, "start"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kxchange import ops
@@ -173,3 +173,33 @@ def reverse_sequence(x: Value, lengths: Value, axis: int, batch_axis: int) -> Va
     turned = ops.subtract(ops.subtract(ends, ops.full(shape=(), value=1, dtype=dtype)), places)
     source = ops.where(ops.less(places, ends), turned, places)
     return ops.take_along_axis(x, source, axis=axis)
+
+
+def picked_slice(x: Value, begin: Value, strides: Sequence[int], single: int, masks: Mapping[str, int]) -> Value:
+    """``x[:, i]`` for an index that is computed: one element of some axes, the whole of the others."""
+    count = len(strides)
+    parts = ops.split(begin, sizes=(1,) * count, axis=0) if count > 1 else (begin,)
+    added = (masks["new"] & ~masks["ellipsis"]).bit_count() + masks["ellipsis"].bit_count()
+    axis, steps = 0, list[int]()
+    picked: list[tuple[int, Value]] = []
+    for place, step in enumerate(strides):
+        bit = 1 << place
+        if masks["ellipsis"] & bit:
+            width = x.ndim - (count - added)
+            steps += [1] * width
+            axis += width
+        elif masks["new"] & bit:
+            refuse("its start is computed from the data, and it adds an axis")
+        elif single & bit:
+            picked.append((axis, ops.reshape(parts[place], shape=())))
+            steps.append(1)
+            axis += 1
+        elif masks["begin"] & masks["end"] & bit:
+            steps.append(step)
+            axis += 1
+        else:
+            refuse("its start is computed from the data")
+    x = python_slice(x, *((None, None, step) for step in steps))
+    for where, index in reversed(picked):
+        x = ops.take(x, index, axis=where)
+    return x
