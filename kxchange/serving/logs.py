@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -46,7 +47,8 @@ class Log:
         else:
             facts = "".join(f" {name}={clean(value)}" for name, value in fields.items())
             line = f"{time.strftime('%H:%M:%S')} {level:5} {message}{facts}"
-        with self._lock:
+        # Whoever read the log may be gone: requests are answered, and signals heeded, all the same.
+        with self._lock, contextlib.suppress(OSError):
             print(line, file=self._stream, flush=True)
 
     def refused(self, method: str, path: str, error: ServingError) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 import time
@@ -243,3 +244,16 @@ def test_a_flood_of_refusals_is_no_flood_of_lines(monkeypatch):
     assert len(lines) == logs.REFUSALS_SAID + 1
     assert lines[-1]["unsaid"] == 1000 - logs.REFUSALS_SAID
     assert all("unsaid" not in line for line in lines[:-1])
+
+
+def test_a_log_that_nobody_reads_any_longer_stops_nothing():
+    import os
+
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", buffering=1) as stream:
+        log = Log(as_json=True, stream=stream)
+        log.event("draining")
+        log.refused("POST", "/v2", OverloadedError("the queue is full."))
+        with contextlib.suppress(OSError):
+            stream.close()
