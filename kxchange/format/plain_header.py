@@ -61,7 +61,7 @@ class PlainEntries(Mapping[str, TensorEntry]):
 
     def __init__(self, index: dict[str, int], kinds: _Kinds, begins: Integers, ends: Integers) -> None:
         self._index = index
-        self._kinds = list(zip(kinds.codes, kinds.shapes, strict=True))
+        self._kinds: list[tuple[str, tuple[int, ...]]] = list(zip(kinds.codes, kinds.shapes, strict=True))
         self._numbers, self._begins, self._ends = kinds.numbers.tolist(), begins.tolist(), ends.tolist()
 
     def __getitem__(self, name: str) -> TensorEntry:
