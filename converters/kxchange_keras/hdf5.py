@@ -39,7 +39,7 @@ def open_hdf5(source: Path | bytes, label: str) -> Iterator[h5py.Group]:
         check_start(data, label)
         try:
             file = h5py.File(io.BytesIO(source) if isinstance(source, bytes) else source, "r")
-            number = h5py.h5o.get_info(file.id).fileno
+            number = _info(file).fileno
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise FormatError(f"{label} cannot be read as HDF5: {error}. Download or save it again.") from None
         _OPEN[number] = data
@@ -149,8 +149,13 @@ def names_attribute(group: h5py.Group, name: str) -> list[str] | None:
 
 
 def _texts(group: h5py.Group | h5py.Dataset, name: str) -> Texts | None:
-    info = _guarded(group, name, lambda: h5py.h5o.get_info(group.id))
+    info = _guarded(group, name, lambda: _info(group))
     return None if info is None else read_texts(_OPEN[info.fileno], info.addr, name)
+
+
+def _info(holder: h5py.HLObject) -> Any:
+    """The number of an object's file, and where its header begins."""
+    return h5py.h5o.get_info(holder.id)  # pyright: ignore[reportAttributeAccessIssue] - compiled, without types
 
 
 def _decoded(item: bytes, name: str) -> str:

@@ -61,8 +61,10 @@ class PlainEntries(Mapping[str, TensorEntry]):
 
     def __init__(self, index: dict[str, int], kinds: _Kinds, begins: Integers, ends: Integers) -> None:
         self._index = index
-        self._kinds = list(zip(kinds.codes, kinds.shapes, strict=True))
-        self._numbers, self._begins, self._ends = kinds.numbers.tolist(), begins.tolist(), ends.tolist()
+        self._kinds: list[tuple[str, tuple[int, ...]]] = list(zip(kinds.codes, kinds.shapes, strict=True))
+        self._numbers: list[int] = kinds.numbers.tolist()
+        self._begins: list[int] = begins.tolist()
+        self._ends: list[int] = ends.tolist()
 
     def __getitem__(self, name: str) -> TensorEntry:
         i = self._index[name]
