@@ -21,8 +21,8 @@ from kxchange.types import DType, TensorType
 
 Choose = Callable[[int], int]
 """``choose(n)`` is a number from 0 to n - 1."""
-FIXED = frozenset({"searchsorted"})
-"""Ops whose operands are taken as they are: they must be sorted."""
+FIXED = frozenset({"searchsorted", "inv"})
+"""Ops whose operands are taken as they are: they must be sorted, or invertible."""
 INPUT_SIZE = 24
 """Elements of every input."""
 
