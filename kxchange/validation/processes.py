@@ -116,5 +116,6 @@ def describe_exit(code: int, stderr: str) -> str:
     """A crashed worker in one line."""
     words = stderr.strip()[-TAIL:]
     if code < 0:
-        return f"crashed with {signal.Signals(-code).name}" + (f": {words}" if words else "")
+        killed = " (most often out of memory)" if code == -signal.SIGKILL else ""
+        return f"crashed with {signal.Signals(-code).name}{killed}" + (f": {words}" if words else "")
     return f"failed with exit code {code}: {words}"
