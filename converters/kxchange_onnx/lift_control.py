@@ -70,7 +70,7 @@ def _(count: Value | None, condition: Value | None, *carried: Any, body: Body) -
         length = 0
     if any(not isinstance(value, Value) for value in carried):
         short = isinstance(length, int) and length <= UNROLLED
-        if not short and all(isinstance(v, Value) or v == Items(()) for v in carried):
+        if length is not None and not short and all(isinstance(v, Value) or v == Items(()) for v in carried):
             return _growing(body, carried, count, condition, length)
         return _unrolled(body, length, condition, carried, count)
     return _Loop(body, carried, count, condition, length).results()
