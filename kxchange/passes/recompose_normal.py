@@ -75,7 +75,6 @@ class Normal:
         return self._name(term, value)
 
     def _is_learned(self, value: Value | None) -> bool:
-        """Whether a value is made of parameters."""
         return value is not None and value.node in self.static and value.node not in self.sourceless
 
     def _leaf(self, value: Value) -> Term:
