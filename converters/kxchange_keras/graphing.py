@@ -90,7 +90,7 @@ def _check(
         raise refusal
     for more in (0, 1):
         at = {name: size + more for name, size in sizes.items()}
-        arrays = {
+        arrays: dict[str, Any] = {
             name: np.resize(array, [evaluate(dim, at) for dim in shapes[name]])
             for name, array in examples.arrays.items()
         }
