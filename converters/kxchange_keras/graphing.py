@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import keras
+import numpy as np
 
-from kxchange.dims import Dim
+from kxchange.dims import Dim, evaluate
 from kxchange.errors import KxchangeError
 from kxchange.model import Function, Model
 from kxchange_keras.examples_in import Examples, plan_shapes
 from kxchange_keras.live_layers import LiveLayers
 from kxchange_keras.private import backend_variables
-from kxchange_keras.subclassed import named_leaves
+from kxchange_keras.subclassed import first_difference, named_leaves, run_example
 
 
 def capture_graph(
@@ -34,26 +36,69 @@ def capture_graph(
     Raises:
         KxchangeError: It cannot be taken.
     """
-    if keras.backend.backend() != "tensorflow":
+    if keras.backend.backend() != "tensorflow" or not _calls_tensorflow(refusal):
         raise refusal
     from kxchange_tensorflow.capture import lift_concrete, writes
 
-    shapes, _ = plan_shapes(examples, dynamic)
-    concrete, names, structure = _traced(source, examples, shapes, refusal)
-    if writes(concrete):  # what was written would be lost
-        raise refusal
+    shapes, sizes = plan_shapes(examples, dynamic)
     live = LiveLayers(source)
-    try:
-        model = lift_concrete(
-            concrete,
-            backend_variables(source, live.variables),
-            inputs=list(examples.arrays),
-            outputs=names,
-            dynamic={name: [None if isinstance(d, int) else str(d) for d in dims] for name, dims in shapes.items()},
-        )
-    except KxchangeError as error:
-        raise refusal from error
-    return _own(model, live, structure, provenance)
+    found: list[Model] = []
+    for _ in range(2):
+        concrete, names, structure = _traced(source, examples, shapes, refusal)
+        if writes(concrete):  # what was written would be lost
+            raise refusal
+        try:
+            model = lift_concrete(
+                concrete,
+                backend_variables(source, live.variables),
+                inputs=list(examples.arrays),
+                outputs=names,
+                dynamic={name: [None if isinstance(d, int) else str(d) for d in dims] for name, dims in shapes.items()},
+            )
+        except KxchangeError as error:
+            raise refusal from error
+        found.append(_own(model, live, structure, provenance))
+    _check(source, examples, found, shapes, sizes, refusal)
+    return found[0]
+
+
+def _calls_tensorflow(refusal: BaseException | None) -> bool:
+    """Whether a trace ended where a function of TensorFlow was called on a symbolic tensor."""
+    while refusal is not None:
+        if isinstance(refusal, ValueError) and "input to a TensorFlow function" in str(refusal):
+            return True
+        refusal = refusal.__cause__
+    return False
+
+
+def _check(
+    source: Any,
+    examples: Examples,
+    found: list[Model],
+    shapes: Mapping[str, tuple[Dim, ...]],
+    sizes: Mapping[str, int],
+    refusal: KxchangeError,
+) -> None:
+    """Compare two traces with each other, and the first with the model itself at two sizes.
+
+    TensorFlow bakes in what Python draws, and takes branches on open sizes without a word.
+
+    Raises:
+        KxchangeError: They differ.
+    """
+    if first_difference(found[0].main.graph, found[1].main.graph):
+        raise refusal
+    for more in (0, 1):
+        at = {name: size + more for name, size in sizes.items()}
+        arrays: dict[str, Any] = {
+            name: np.resize(array, [evaluate(dim, at) for dim in shapes[name]])
+            for name, array in examples.arrays.items()
+        }
+        own = run_example(source, replace(examples, arrays=arrays))
+        tensors = [np.asarray(keras.ops.convert_to_numpy(leaf)) for leaf in own if hasattr(leaf, "shape")]
+        for ours, theirs in zip(found[0](**arrays).values(), tensors, strict=True):
+            if ours.shape != theirs.shape or not np.allclose(ours, theirs, rtol=1e-2, atol=1e-3, equal_nan=True):
+                raise refusal
 
 
 def _traced(

@@ -122,11 +122,17 @@ def test_code_that_calls_tensorflow() -> None:
 
 
 @tensorflow_only
-@pytest.mark.parametrize("what", ["random", "written", "python"])
+@pytest.mark.parametrize("what", ["random", "drawn", "written", "python", "size"])
 def test_code_that_calls_tensorflow_and_cannot_be_taken(what: str) -> None:
     import tensorflow as tf
 
+    rng = np.random.default_rng()
+
     def body(self: Any, x: Any) -> Any:
+        if what == "drawn":
+            return tf.matmul(x, self.w) + rng.normal(size=4).astype("float32")
+        if what == "size":
+            return tf.matmul(x, self.w) * (2.0 if x.shape[0] == 5 else 1.0)
         if what == "random":
             return tf.matmul(x, self.w) + tf.random.normal([4])
         if what == "written":
