@@ -25,18 +25,19 @@ from kxchange_torch.containers_in import register_containers
 from kxchange_torch.dims_in import DimPlan, dynamic_shapes, solve
 from kxchange_torch.inputs_in import Examples
 from kxchange_torch.modes_in import evaluation_mode, recording_mode_questions
+from kxchange_torch.packed_in import packing_by_masks
 from kxchange_torch.private import (
     as_if_compiling,
     decompositions,
     flatten,
     is_composite,
     keeping_associative_scans,
-    keeping_recurrent_layers,
     keeping_user_frames,
     nested,
     recording_questions,
     recording_user_lines,
 )
+from kxchange_torch.private_recurrent import keeping_recurrent_layers, keeping_symbolic_picks
 from kxchange_torch.questions import asking_no_values
 from kxchange_torch.sources_in import is_framework
 
@@ -154,6 +155,8 @@ def _export(
         asking_no_values(),
         keeping_associative_scans(),
         keeping_recurrent_layers(),
+        keeping_symbolic_picks(),
+        packing_by_masks(),
         _quiet(),
         *((as_if_compiling(),) if compiling else ()),
     )

@@ -114,9 +114,31 @@ lift.rule("aten.rnn_tanh.input")(_rnn("tanh"))
 lift.rule("aten.rnn_relu.input")(_rnn("relu"))
 
 
-@lift.rule("aten.lstm.data", "aten.gru.data", "aten.rnn_tanh.data", "aten.rnn_relu.data")
-def _(*_args: Any) -> Value:
-    return refuse("packed sequences have no lift; pass padded tensors")
+def _over_lengths(layer: Callable[..., tuple[Value, ...]], **attributes: Any) -> Callable[..., tuple[Value, ...]]:
+    """A layer over padded sequences of these lengths, as `packed_in` traces packed ones."""
+
+    def rule(
+        x: Value, lengths: Value, states: Any, params: Sequence[Value], biases: bool, *options: Any
+    ) -> tuple[Value, ...]:
+        if x.ndim != 3:
+            return refuse("packed sequences have no lift; pass padded tensors")
+
+        def step(y: Value, weights: Weights, index: int, reverse: bool) -> tuple[Value, ...]:
+            if weights[-1] is not None:
+                return refuse("packed sequences have no lift for an LSTM with proj_size; pass padded tensors")
+            starts = [pick(state, 0, index) for state in (states if isinstance(states, tuple) else (states,))]
+            return layer(y, *weights[:-1], *starts, lengths, reverse=reverse, **attributes)
+
+        layers, rate, train, bidirectional = options
+        return run_layers(x, params, step, biases, layers, rate, train, bidirectional, False)
+
+    return rule
+
+
+lift.rule("aten.lstm.data")(_over_lengths(ops.lstm))
+lift.rule("aten.gru.data")(_over_lengths(ops.gru))
+lift.rule("aten.rnn_tanh.data")(_over_lengths(ops.rnn, activation="tanh"))
+lift.rule("aten.rnn_relu.data")(_over_lengths(ops.rnn, activation="relu"))
 
 
 @lift.rule("aten.lstm_cell.default")

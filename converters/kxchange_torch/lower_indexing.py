@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from kxchange.graph import Node
 from kxchange_torch.dtypes import torch_dtype
-from kxchange_torch.lowering import create, output_type
+from kxchange_torch.lowering import create, current_node, output_type, size
 from kxchange_torch.rules import Rules
 
 Tensor = Any
@@ -74,7 +74,15 @@ def _filler(dtype: torch.dtype) -> Any:
 
 @lower.rule("take_along_axis")
 def _(x: Tensor, indices: Tensor, *, axis: int) -> Tensor:
-    return torch.take_along_dim(x, from_front(wide(indices), x.size(axis)), axis)
+    """`torch.take_along_dim` would do, but its broadcasting fixes symbolic sizes in a trace."""
+    axis %= x.ndim
+    shape = output_type().shape
+    wanted, where = (operand.type.shape if operand else () for operand in current_node().inputs)
+    whole = [size(dim) for dim in shape]
+    front = from_front(wide(indices), x.size(axis))
+    if any(a != axis and dim != shape[a] for a, dim in enumerate(wanted)):
+        x = x.expand([x.size(axis) if a == axis else length for a, length in enumerate(whole)])
+    return torch.gather(x, axis, front if tuple(where) == shape else front.expand(whole))
 
 
 @lower.rule("gather_nd")

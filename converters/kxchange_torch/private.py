@@ -18,6 +18,8 @@ from torch.utils import _pytree as pytree
 
 LAYERS = str(Path(torch.__file__).parent / "nn") + os.sep
 OURS = str(Path(__file__).parent) + os.sep
+STAND_INS = OURS + "packed_in.py"
+"""Our own file whose functions a traced model calls in place of torch's."""
 
 # --- pytrees: flattening as torch.export does it ---
 
@@ -127,7 +129,7 @@ def recording_user_lines(is_framework: Any, record: Any) -> Iterator[None]:
         place = original(self, *args, **kwargs)
         frame, direct, solver = sys._getframe(1), True, uninteresting_files() | {__file__, torch.__file__}
         while frame is not None and is_framework(frame.f_code.co_filename):
-            if frame.f_code.co_filename.startswith(OURS) and frame.f_code.co_filename != __file__:
+            if frame.f_code.co_filename.startswith(OURS) and frame.f_code.co_filename not in (__file__, STAND_INS):
                 return place  # our own check of the dims, or beyond the module: no line of the user's
             direct = direct and (frame.f_code.co_filename in solver or is_layer_code(frame.f_code.co_filename))
             frame = frame.f_back
@@ -182,7 +184,7 @@ def keeping_user_frames(is_framework: Any) -> Iterator[None]:
 
     def innermost(self: Any, frames: Any) -> Any:
         for frame in reversed(frames):
-            if frame.filename.startswith(OURS):
+            if frame.filename.startswith(OURS) and frame.filename != STAND_INS:
                 break
             if not is_framework(frame.filename):
                 return traceback.StackSummary.from_list([frame])
@@ -288,39 +290,6 @@ def keeping_associative_scans() -> Iterator[None]:
         yield
     finally:
         module.generic_associative_scan = original
-
-
-@contextmanager
-def keeping_recurrent_layers() -> Iterator[None]:
-    """Trace LSTM, GRU and RNN layers by their shapes alone, where torch would unroll them over the sequence.
-
-    The unrolled steps never enter the graph, but they fix the length of the sequence and take long.
-    """
-    overloads = [torch.ops.aten.lstm.input, torch.ops.aten.gru.input, torch.ops.aten.rnn_tanh.input]
-    overloads.append(torch.ops.aten.rnn_relu.input)
-    saved = [(overload, dict(overload.py_kernels)) for overload in overloads]
-    for overload in overloads:
-        shapes = _recurrent_shapes if overload is torch.ops.aten.lstm.input else _recurrent_shapes_of_one_state
-        for key in overload.py_kernels:
-            overload.py_kernels[key] = shapes
-        overload._dispatch_cache.clear()
-    try:
-        yield
-    finally:
-        for overload, kernels in saved:
-            overload.py_kernels.clear()
-            overload.py_kernels.update(kernels)
-            overload._dispatch_cache.clear()
-
-
-def _recurrent_shapes(x: Any, states: Any, *options: Any) -> tuple[Any, ...]:
-    directions = 2 if options[5] else 1
-    outputs = x.new_empty((*x.shape[:2], directions * states[0].shape[-1]))
-    return (outputs, *(state.new_empty(state.shape) for state in states))
-
-
-def _recurrent_shapes_of_one_state(x: Any, state: Any, *options: Any) -> tuple[Any, ...]:
-    return _recurrent_shapes(x, (state,), *options)
 
 
 @contextmanager

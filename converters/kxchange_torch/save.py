@@ -17,6 +17,7 @@ from kxchange.validation.cases import feasible_sizes, is_feasible
 from kxchange_torch.build import build
 from kxchange_torch.dtypes import torch_dtype
 from kxchange_torch.private import expression_of
+from kxchange_torch.private_recurrent import keeping_recurrent_layers
 
 EXAMPLE_SIZES = (3, 4, 6, 8, 12, 16, 32, 64, 96, 128, 224)
 """Sizes to trace with: never 0 or 1, which torch would take for facts."""
@@ -60,7 +61,7 @@ def export(model: Model, *, function: str | None = None) -> torch.export.Exporte
     problems: list[str] = []
     for shapes in _dynamic_shapes(chosen):
         try:
-            with torch.no_grad():
+            with torch.no_grad(), keeping_recurrent_layers():
                 program = torch.export.export(module, nested(chosen, tensors), dynamic_shapes=shapes, strict=False)
         except Exception as error:  # torch's own types of error differ from version to version
             problems.append(next(iter(str(error).strip().splitlines()), type(error).__name__))

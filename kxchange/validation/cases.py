@@ -102,13 +102,19 @@ def recorded_cases(model: Model, entry: Function, function: str | None) -> Itera
 
 
 def feasible_sizes(model: Model, entry: Function) -> list[dict[str, int]]:
-    """Sizes for the symbols under which every constraint holds and no dim of the graph is empty or negative."""
-    names = entry.dims
-    if not names:
+    """Sizes for the symbols under which every constraint holds and no dim of the graph is empty or negative.
+
+    Where some dim is empty at every size (the second chunk of what fits one), empty ones are allowed.
+    """
+    if not entry.dims:
         return [{}]
+    return _feasible(model, entry, 1) or _feasible(model, entry, 0)
+
+
+def _feasible(model: Model, entry: Function, least: int) -> list[dict[str, int]]:
     found: list[dict[str, int]] = []
-    for candidate in candidate_sizes(names, example_sizes(model)):
-        if candidate not in found and is_feasible(model, entry, candidate):
+    for candidate in candidate_sizes(entry.dims, example_sizes(model)):
+        if candidate not in found and is_feasible(model, entry, candidate, least=least):
             found.append(candidate)
         if len(found) == len(SIZES):
             break
@@ -136,8 +142,8 @@ def candidate_sizes(names: Sequence[str], example: Mapping[str, int]) -> Iterato
     yield near
 
 
-def is_feasible(model: Model, entry: Function, dims: Mapping[str, int]) -> bool:
-    """Whether the sizes fit every constraint and leave every tensor of the graph with at least one element."""
+def is_feasible(model: Model, entry: Function, dims: Mapping[str, int], *, least: int = 1) -> bool:
+    """Whether the sizes fit every constraint and leave no dim of the graph below `least`."""
     try:
         if not all(c.holds(dims) for c in model.constraints if c.symbols <= dims.keys()):
             return False
@@ -147,7 +153,7 @@ def is_feasible(model: Model, entry: Function, dims: Mapping[str, int]) -> bool:
         )
         checks = all(c.holds(dims) for _, c in entry.node_constraints() if c.symbols <= dims.keys())
         return checks and all(
-            evaluate(dim, dims) > 0
+            evaluate(dim, dims) >= least
             for type in set(types)
             for dim in type.shape
             if not isinstance(dim, int) and symbols(dim) <= dims.keys()

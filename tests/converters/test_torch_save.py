@@ -60,10 +60,22 @@ def recurrent() -> Model:
     return Model({"main": Function(Graph((x,), outputs), ("y", "h", "c"))}, entries)
 
 
-def test_a_size_that_torch_would_fix_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="time|export"):  # torch unrolls its recurrent layers
+def test_a_size_that_torch_would_fix_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kxchange_torch.save._dynamic_shapes", lambda _: iter([None]))  # every size is a number
+    with pytest.raises(BuildError, match="time"):
         save(recurrent(), tmp_path / "net.pt2")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_recurrent_layers_keep_the_length_of_the_sequence(tmp_path: Path) -> None:
+    model = recurrent()
+    save(model, tmp_path / "net.pt2")
+    program = torch.export.load(tmp_path / "net.pt2").module()
+    for sizes in ((3, 4, 2), (7, 2, 2)):
+        x = np.random.default_rng(0).normal(size=sizes).astype(np.float32)
+        found = program(torch.from_numpy(x))
+        for name, right in model(x=x).items():
+            np.testing.assert_allclose(found[name].detach().numpy(), right, rtol=1e-5, atol=1e-6)
 
 
 def scalar(name: str) -> Value:

@@ -82,3 +82,11 @@ def test_masks_are_mostly_on_and_bytes_of_images_use_their_range():
     assert pixels.min() < 5
     assert set(flags) == {0, 1}
     assert 0.6 < flags.mean() < 0.95
+
+
+def test_a_dim_that_is_empty_at_every_size_does_not_stop_the_cases() -> None:
+    x = placeholder("x", TensorType(DType.FLOAT32, (symbol("batch"), 4)))
+    chunks = ops.full(shape=(symbol("batch") // 10**6, 4), value=1, dtype=DType.FLOAT32)
+    graph = Graph((x,), (ops.concat(x, chunks, axis=0),))
+    model = Model({"main": Function(graph, ("y",))})
+    assert all(case.inputs["x"].shape == (case.dims["batch"], 4) for case in make_cases(model, count=2, seed=0))
