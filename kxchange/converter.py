@@ -136,7 +136,24 @@ class Converter:
                 f'Run: pip install "kxchange[{self.extra or self.name}]".'
             )
         module, _, function = target.partition(":")
-        return getattr(import_module(module), function)
+        try:
+            return getattr(import_module(module), function)
+        except ModuleNotFoundError as error:
+            if reason := self._absent_variant(error.name):
+                raise MissingBackendError(reason) from error
+            raise
+
+    def _absent_variant(self, module: str | None) -> str:
+        """What to say where a framework of several backends is set to one that is not installed; else nothing."""
+        needed = {variant.requires[0]: variant for variant in self.variants if variant.requires}
+        if module not in needed:
+            return ""
+        ready = [variant for name, variant in needed.items() if find_spec(name) is not None]
+        settings = ", ".join(f"{key}={value}" for variant in ready for key, value in variant.environment.items())
+        return (
+            f"{self.name} runs on {', '.join(needed)}, and the one that it is set to, {module}, is not installed. "
+            f'Run: pip install "kxchange[{module}]"' + (f", or set {settings}." if ready else ".")
+        )
 
     def missing_for(self, verb: str) -> tuple[str, ...]:
         """What a verb needs and is not installed; recognising a file and reading bare tensors need nothing."""

@@ -97,7 +97,7 @@ class Function:
         output_names: One name per graph output: the source's output tree joined by dots.
         updates: For each output that is the next value of a state: output name -> name of the input or parameter.
         structure: The output tree: dicts and lists whose leaves are ``{"output": name}`` or ``{"value": constant}``;
-            None where the outputs are a plain list.
+            None where a name for each is all there is to say.
     """
 
     graph: Graph

@@ -6,7 +6,7 @@ import pytest
 
 import kxchange as kx
 from kxchange import ops
-from kxchange.converter import Converter, converter, converters
+from kxchange.converter import Converter, Variant, converter, converters
 from kxchange.dims import symbol
 from kxchange.errors import (
     CaptureError,
@@ -111,3 +111,17 @@ def test_a_hundred_thousand_nodes_print():
     printed = lines(Graph((x,), (value,)))
     assert len(printed) == 100_001
     assert printed[1] == "%1: float32[n] = add(%0, x)"
+
+
+def test_a_framework_set_to_a_backend_that_is_absent(tmp_path, monkeypatch):
+    (tmp_path / "absent_backend_verb.py").write_text("import no_such_backend\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    variants = (
+        Variant("one", environment={"SOME_BACKEND": "one"}, requires=("no_such_backend",)),
+        Variant("two", environment={"SOME_BACKEND": "two"}, requires=("numpy",)),
+    )
+    record = Converter(name="framework", build_verb="absent_backend_verb:build", variants=variants)
+    with pytest.raises(MissingBackendError, match=r"set to, no_such_backend, is not installed.*SOME_BACKEND=two"):
+        record.verb("build_verb")
+    with pytest.raises(ModuleNotFoundError):
+        Converter(name="framework", build_verb="absent_backend_verb:build").verb("build_verb")

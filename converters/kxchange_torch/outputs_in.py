@@ -23,10 +23,8 @@ def _name(path: Path) -> str:
 
 
 def output_tree(leaves: Sequence[tuple[Path, dict[str, Any]]]) -> Any:
-    """Nested dicts and lists with these leaves; None for a plain list of outputs, which needs no description."""
-    if all(len(path) == 1 and isinstance(path[0], int) and "output" in leaf for path, leaf in leaves):
-        return None
-    if len(leaves) == 1 and not leaves[0][0]:
+    """Nested dicts and lists with these leaves; None for a single output, which needs no description."""
+    if len(leaves) == 1 and "output" in leaves[0][1] and all(isinstance(step, int) for step in leaves[0][0]):
         return None
     return _nest(leaves)
 
