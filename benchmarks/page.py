@@ -51,7 +51,7 @@ def render(found: dict[str, Any]) -> str:
 def _table(rows: list[dict[str, Any]]) -> str:
     lines = ["| case | ours | beside | theirs | ratio | aim |", "|---|---|---|---|---|---|"]
     for row in rows:
-        ratio = row["ours"] / row["theirs"] if row["theirs"] else float("inf")
+        ratio = row["ours"] / row["theirs"] if row["theirs"] else 1.0 if not row["ours"] else float("inf")
         missed = row["target"] is not None and ratio > row["target"]
         text = f"**{_short(ratio)}**" if missed else _short(ratio)
         aim = "" if row["target"] is None else _short(row["target"])

@@ -46,7 +46,7 @@ class Row:
     @property
     def ratio(self) -> float:
         """Ours over theirs."""
-        return self.ours / self.theirs if self.theirs else float("inf")
+        return self.ours / self.theirs if self.theirs else 1.0 if not self.ours else float("inf")
 
 
 class PeerError(Exception):
