@@ -11,12 +11,13 @@ from kxchange.errors import CaptureError, UnsupportedOpError
 from kxchange.fresh import numbering
 from kxchange.graph import Graph, Value, emitting, parameter, placeholder
 from kxchange.model import Function, Model
+from kxchange.output_tree import output_tree
 from kxchange.passes.canonicalize import canonicalize
 from kxchange.types import DType, TensorType
 from kxchange_jax.dims_in import plan_dims
 from kxchange_jax.inputs_in import bind_examples
 from kxchange_jax.lifting import Lifter
-from kxchange_jax.outputs_in import name_outputs, output_tree
+from kxchange_jax.outputs_in import name_outputs
 from kxchange_jax.sources_in import Sources
 from kxchange_jax.subjects import Subject, subject_of
 from kxchange_jax.tracing import Call, Traced

@@ -18,8 +18,8 @@ from kxchange_keras.examples_in import Examples, examples_of, examples_of_inputs
 from kxchange_keras.graphing import capture_graph
 from kxchange_keras.layer_config import LayerConfig, read_layer
 from kxchange_keras.layer_tree import Layer
-from kxchange_keras.live_layers import keras_class
-from kxchange_keras.private import is_functional, own_variables, seed_states, sublayer
+from kxchange_keras.live_layers import keras_class, live_children
+from kxchange_keras.private import is_functional, own_variables, seed_states
 from kxchange_keras.registry import REFUSED
 from kxchange_keras.signature import unique_name
 from kxchange_keras.subclassed import capture_code
@@ -181,11 +181,7 @@ def _collect(layer: Layer, live: Any, found: dict[str, Parameter], owners: dict[
         else:
             owners[id(variable)] = entry.name
         found[entry.name] = entry
-    inner = {item.name: item for item in live.layers} if layer.config.is_model else {}
-    for name, child in layer.children.items():
-        if child.config.kind == "operation" or (child.config.class_name == "InputLayer" and name not in inner):
-            continue
-        below = inner.get(name) if layer.config.is_model else sublayer(live, name)
+    for name, child, below in live_children(layer, live):
         if below is None:
             raise CaptureError(f"{layer.config.place} has no layer {name!r} although its config says so.")
         _collect(child, below, found, owners)

@@ -136,15 +136,21 @@ def pairs(layer: Layer, live: Any) -> Iterator[tuple[Layer, Weight, Any] | None]
         return
     for weight, variable in zip(layer.weights, variables, strict=True):
         yield layer, weight, variable
+    for _, child, below in live_children(layer, live):
+        if below is None:
+            yield None
+        else:
+            yield from pairs(child, below)
+
+
+def live_children(layer: Layer, live: Any) -> Iterator[tuple[str, Layer, Any]]:
+    """Name, description and live layer of each part that may hold variables; None for one that the live layer lacks."""
     inner = {item.name: item for item in live.layers} if layer.config.is_model else {}
     for name, child in layer.children.items():
         if child.config.kind == "operation" or (child.config.class_name == "InputLayer" and name not in inner):
             continue
         below = inner.get(name) if layer.config.is_model else sublayer(live, name)
-        if below is None:
-            yield None
-        else:
-            yield from pairs(child, below)
+        yield name, child, below
 
 
 def _named_parameters(model: Any) -> tuple[dict[str, Parameter], dict[int, str]]:

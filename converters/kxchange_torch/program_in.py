@@ -15,6 +15,7 @@ from kxchange.dims import DimExpr
 from kxchange.errors import Blocker, CaptureError, UnsupportedOpError
 from kxchange.graph import Graph, Value, parameter, placeholder
 from kxchange.model import Function, Model, Role
+from kxchange.output_tree import output_tree
 from kxchange.types import DType, TensorType
 from kxchange_torch.dim_map import DimMap
 from kxchange_torch.dims_in import DimPlan
@@ -24,7 +25,7 @@ from kxchange_torch.guards_in import Guards
 from kxchange_torch.lift import NO_RULE, Absent, Number
 from kxchange_torch.lifting import Lifter
 from kxchange_torch.mutation_in import needs_functionalisation
-from kxchange_torch.outputs_in import name_outputs, output_tree
+from kxchange_torch.outputs_in import name_outputs
 from kxchange_torch.parameters_in import ParameterTable, require_no_baked_parameter
 
 ROUNDS = 4
